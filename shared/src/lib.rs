@@ -1,0 +1,6 @@
+//! The crate that both binaries use.
+
+pub mod clock;
+pub mod ids;
+pub mod rng;
+pub mod store;
