@@ -1,6 +1,13 @@
 //! The crate that both binaries use.
 
+pub mod backoff;
+pub mod claim;
 pub mod clock;
 pub mod ids;
+pub mod job;
+pub mod keys;
+pub mod plan;
+pub mod records;
 pub mod rng;
 pub mod store;
+pub mod views;
