@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn slugs_are_short_and_plain() {
         assert_eq!(slug("in6.dat"), "in6.dat");
-        assert_eq!(slug("a b/ü.txt"), "a-b---.txt");
+        assert_eq!(slug("a b/ü.txt"), "a-b--.txt");
         assert!(slug(&"x".repeat(500)).len() <= 40);
         assert_eq!(slug("../../x"), "x");
     }

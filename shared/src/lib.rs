@@ -1,8 +1,10 @@
 //! The crate that both binaries use.
 
 pub mod backoff;
+pub mod bucket;
 pub mod claim;
 pub mod clock;
+pub mod exit;
 pub mod ids;
 pub mod job;
 pub mod keys;

@@ -317,7 +317,7 @@ pub struct RunningTask {
 }
 
 /// `agents/<agent>.json`, written by that process alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentRecord {
     /// The version of this format.
     pub schema: u32,
