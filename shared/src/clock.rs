@@ -115,10 +115,8 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Now {
         let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let at = Moment(Duration::new(
-            u64::try_from(boot.tv_sec).unwrap_or(0),
-            u32::try_from(boot.tv_nsec).unwrap_or(0),
-        ));
+        let at =
+            Moment(Duration::new(u64::try_from(boot.tv_sec).unwrap_or(0), u32::try_from(boot.tv_nsec).unwrap_or(0)));
         #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
         let wall = std::time::SystemTime::now();
         let wall = wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

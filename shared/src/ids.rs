@@ -186,7 +186,8 @@ impl FromStr for Attempt {
     fn from_str(s: &str) -> Result<Self, BadId> {
         let what = "an attempt (such as 1-0123456789abcdef-1)";
         let mut parts = s.split('-');
-        let (Some(epoch), Some(tenure), Some(n), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        let (Some(epoch), Some(tenure), Some(n), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Err(bad(s, what));
         };
         Ok(Attempt {

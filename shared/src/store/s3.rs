@@ -264,8 +264,7 @@ impl Store for S3Store {
             // The whole object's CRC32, made of the parts': the same number as a put in one piece would have.
             .checksum_type(ChecksumType::FullObject)
             .send();
-        let answer =
-            self.bounded(self.timeouts.answer, request).await.map_err(|failure| failure.into_error(&call))?;
+        let answer = self.bounded(self.timeouts.answer, request).await.map_err(|failure| failure.into_error(&call))?;
         match answer.upload_id {
             Some(id) => Ok(Upload { key: key.to_owned(), id, initiated: None }),
             None => Err(reply::unsupported(&call, "the store gave no id for the upload".to_owned())),
@@ -327,13 +326,8 @@ impl Store for S3Store {
 
     async fn upload_abort(&self, upload: &Upload) -> Result<()> {
         let call = self.call("s3:AbortMultipartUpload", Some(&upload.key));
-        let request = self
-            .client
-            .abort_multipart_upload()
-            .bucket(&*self.bucket)
-            .key(&upload.key)
-            .upload_id(&upload.id)
-            .send();
+        let request =
+            self.client.abort_multipart_upload().bucket(&*self.bucket).key(&upload.key).upload_id(&upload.id).send();
         match self.bounded(self.timeouts.answer, request).await {
             Ok(_) => Ok(()),
             Err(failure) if failure.code == "NoSuchUpload" => Ok(()),

@@ -149,9 +149,8 @@ pub(super) async fn connect(settings: &S3Settings, clock: Arc<dyn Clock>) -> Res
 
 /// The default chain, with what the settings fix.
 async fn load(settings: &S3Settings, clock: &SdkClock) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(http::client())
-        .time_source(clock.clone());
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http::client()).time_source(clock.clone());
     if let Some(profile) = &settings.profile {
         loader = loader.profile_name(profile);
     }

@@ -110,19 +110,30 @@ impl Failure {
         match (self.code.as_str(), self.status.unwrap_or(0)) {
             ("NoSuchUpload", _) => Verdict::Rejected(Rejection::NoSuchUpload),
             ("NoSuchBucket", _) => Verdict::Failed(Kind::NoSuchBucket),
-            ("InsufficientStorage" | "QuotaExceeded" | "XMinioStorageFull", _) | (_, 507) => Verdict::Failed(Kind::Full),
+            ("InsufficientStorage" | "QuotaExceeded" | "XMinioStorageFull", _) | (_, 507) => {
+                Verdict::Failed(Kind::Full)
+            }
             ("ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired", _) => {
                 Verdict::Failed(Kind::ExpiredCredentials)
             }
             ("PermanentRedirect" | "TemporaryRedirect" | "IncorrectEndpoint", _) | (_, 301 | 307) => {
                 Verdict::Failed(Kind::WrongRegion)
             }
-            ("AuthorizationHeaderMalformed" | "BadRequest" | "", 400) if elsewhere => Verdict::Failed(Kind::WrongRegion),
+            ("AuthorizationHeaderMalformed" | "BadRequest" | "", 400) if elsewhere => {
+                Verdict::Failed(Kind::WrongRegion)
+            }
             ("BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch", _) => Verdict::Failed(Kind::Corrupt),
             // Throttled, or the connection broke while the body was on its way; the statuses of these are 400 and 503.
             (
-                "RequestTimeout" | "IncompleteBody" | "SlowDown" | "Throttling" | "ThrottlingException" | "InternalError"
-                | "ServiceUnavailable" | "RequestLimitExceeded" | "BandwidthLimitExceeded",
+                "RequestTimeout"
+                | "IncompleteBody"
+                | "SlowDown"
+                | "Throttling"
+                | "ThrottlingException"
+                | "InternalError"
+                | "ServiceUnavailable"
+                | "RequestLimitExceeded"
+                | "BandwidthLimitExceeded",
                 _,
             ) => Verdict::Unknown,
             (_, 409) | ("ConditionalRequestConflict" | "OperationAborted" | "ConcurrentModification", _) => {
@@ -215,7 +226,8 @@ impl Failure {
                     .to_owned()
             }
             (Kind::Denied, "RequestTimeTooSkewed") => {
-                "this machine's clock is off by more than 15 minutes: set it (chrony, timedatectl set-ntp true)".to_owned()
+                "this machine's clock is off by more than 15 minutes: set it (chrony, timedatectl set-ntp true)"
+                    .to_owned()
             }
             (Kind::Denied, "InvalidAccessKeyId" | "InvalidToken") => {
                 "the access key is unknown there: check AWS_ACCESS_KEY_ID, the profile, and that the endpoint is the \
@@ -239,9 +251,11 @@ impl Failure {
                     call.region, call.bucket
                 ),
             },
-            (Kind::NoCredentials, _) => "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run on an \
+            (Kind::NoCredentials, _) => {
+                "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run on an \
                                          instance with an instance profile"
-                .to_owned(),
+                    .to_owned()
+            }
             (Kind::ExpiredCredentials, _) => "log in again (aws sso login) or renew the session token".to_owned(),
             (Kind::Full, _) => "free some space, or raise the quota, where the store keeps its data".to_owned(),
             _ => return None,
@@ -303,13 +317,8 @@ fn element(body: &[u8], name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    const CALL: Call<'_> = Call {
-        action: "s3:PutObject",
-        bucket: "b",
-        key: Some("job/out 3.dat"),
-        region: "eu-west-1",
-        endpoint: None,
-    };
+    const CALL: Call<'_> =
+        Call { action: "s3:PutObject", bucket: "b", key: Some("job/out 3.dat"), region: "eu-west-1", endpoint: None };
 
     fn answer(status: u16, code: &str) -> Failure {
         Failure { status: Some(status), code: code.to_owned(), ..Failure::default() }

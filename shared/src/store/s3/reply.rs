@@ -56,8 +56,7 @@ pub(super) fn unsupported(call: &Call<'_>, detail: String) -> StoreError {
 pub(super) fn broken_body(error: &ByteStreamError) -> (StoreErrorKind, String) {
     let text = chain(error);
     // The SDK's validating body says so; its error type is not public.
-    let kind =
-        if text.contains("checksum mismatch") { StoreErrorKind::Corrupt } else { StoreErrorKind::Transient };
+    let kind = if text.contains("checksum mismatch") { StoreErrorKind::Corrupt } else { StoreErrorKind::Transient };
     (kind, text)
 }
 
@@ -146,10 +145,7 @@ pub(super) fn page(answer: ListObjectsV2Output, served: Option<Timestamp>) -> Re
 pub(super) type Markers = (Option<String>, Option<String>);
 
 /// Adds a page of uploads to those read before.
-pub(super) fn uploads(
-    answer: &ListMultipartUploadsOutput,
-    to: &mut Vec<Upload>,
-) -> Result<Option<Markers>, String> {
+pub(super) fn uploads(answer: &ListMultipartUploadsOutput, to: &mut Vec<Upload>) -> Result<Option<Markers>, String> {
     let encoded = answer.encoding_type() == Some(&EncodingType::Url);
     for upload in answer.uploads() {
         to.push(Upload {

@@ -50,7 +50,7 @@ impl Intercept for ServedAt {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let date = context.response().headers().get("date").and_then(|date| http_date(date));
+        let date = context.response().headers().get("date").and_then(http_date);
         if let Some(date) = date {
             // One try per call, so there is one answer; a second one would not be taken.
             let _ = self.0.set(date);
