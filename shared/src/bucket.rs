@@ -12,17 +12,18 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::claim::{Board, Coverage, Reply, Stood};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::ids::{AgentId, Attempt, ChunkId, TaskId};
-use crate::job::{JobSettings, Location};
+use crate::job::{JobSettings, Location, SCHEMA};
 use crate::keys::{Keys, View, output_name};
 use crate::plan::Segment;
 use crate::records::{
     AgentRecord, Control, DeadLetter, LeaseState, ResultRecord, Semaphore, Summary, from_json, to_json,
 };
+use crate::rng::Dice;
 use crate::store::{
-    Attributes, Condition, ETag, Entry, ListQuery, ObjectMeta, Outcome, Rejection, Result, Store, StoreError,
-    StoreErrorKind, StoreExt,
+    Attributes, Condition, ETag, Entry, ListQuery, ObjectMeta, Outcome, Refused, Rejection, Result, Store, StoreCheck,
+    StoreError, StoreErrorKind, StoreExt, probe,
 };
 use crate::views::{Ledger, MARK, Survey, ViewRead, ViewsRead};
 
@@ -375,6 +376,35 @@ impl JobBucket {
     /// A store that refuses.
     pub async fn dead_letter(&self, task: TaskId, slug: Option<&str>) -> Result<Option<DeadLetter>> {
         Ok(self.record(&self.keys.dead_letter(task, slug)).await?.map(|(letter, _)| letter))
+    }
+
+    /// Makes sure that the store keeps conditions: tries them on scratch keys, unless a check at this very endpoint is on
+    /// record, and records it.
+    ///
+    /// # Errors
+    /// A store that lets a conditional write through which it had to reject, or refuses a call.
+    pub async fn check_store(&self, endpoint: &str, clock: &dyn Clock, dice: &dyn Dice) -> Result<()> {
+        let key = self.keys.store_check();
+        if let Ok(Some((check, _))) = self.record::<StoreCheck>(&key).await
+            && check.ok
+            && check.endpoint == endpoint
+        {
+            return Ok(());
+        }
+        let scratch = self.keys.scratch(dice.nonce());
+        probe(&*self.store, &scratch, clock).await.map_err(|refused| match refused {
+            Refused::Store(error) => error,
+            Refused::Conditions { .. } => StoreError {
+                kind: StoreErrorKind::Unsupported,
+                action: "checking",
+                place: self.location.to_string(),
+                detail: refused.to_string(),
+            },
+        })?;
+        let check = StoreCheck { schema: SCHEMA, endpoint: endpoint.to_owned(), at: clock.now().wall, ok: true };
+        // Create-only: whoever was faster recorded the same. Without the record others check for themselves.
+        self.put_json(&key, &check, &Condition::Create).await?;
+        Ok(())
     }
 
     /// What is wanted of the fleet, and the version that says so. Absent: running.
