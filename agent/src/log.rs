@@ -47,9 +47,8 @@ impl Log {
             .with_writer(appender("log.jsonl"));
         let as_text =
             tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(appender("log.txt"));
-        let on_stderr = (!quiet).then(|| {
-            tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(io::stderr)
-        });
+        let on_stderr = (!quiet)
+            .then(|| tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(io::stderr));
         tracing_subscriber::registry()
             .with(as_json.with_filter(filter()))
             .with(as_text.with_filter(filter()))

@@ -20,8 +20,12 @@ const BOOT_SPREAD: Duration = Duration::from_millis(300);
 
 /// Runs the tasks of one job: claims them through the bucket, commits their outputs, ends when none is free.
 #[derive(Debug, Parser)]
-#[command(name = "dayfly-agent", version, after_help = "Exit codes: 0 nothing left to do, 1 failed, 2 wrong command \
-line, 4 told to stop (claims were given back), 5 the job was cancelled.")]
+#[command(
+    name = "dayfly-agent",
+    version,
+    after_help = "Exit codes: 0 nothing left to do, 1 failed, 2 wrong command \
+line, 4 told to stop (claims were given back), 5 the job was cancelled."
+)]
 pub struct Options {
     /// The job, as s3://BUCKET/PREFIX
     #[arg(long, env = "DAYFLY_JOB", value_name = "URL", help_heading = "Job")]

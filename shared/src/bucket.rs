@@ -152,7 +152,11 @@ impl JobBucket {
         let mut committed = BTreeSet::new();
         let mut texts = BTreeSet::new();
         for (number, commit) in entries.iter().filter_map(|e| self.keys.parse_segment(&e.key)) {
-            if commit { committed.insert(number) } else { texts.insert(number) };
+            if commit {
+                committed.insert(number)
+            } else {
+                texts.insert(number)
+            };
         }
         let last = (1..).take_while(|n| committed.contains(n)).last().unwrap_or(0);
         Ok((last, texts.contains(&(last + 1))))
@@ -445,11 +449,7 @@ impl JobBucket {
 ///
 /// # Errors
 /// A store that refuses.
-pub async fn existing_outputs(
-    outputs: &dyn Store,
-    place: &Location,
-    names: Vec<String>,
-) -> Result<BTreeSet<String>> {
+pub async fn existing_outputs(outputs: &dyn Store, place: &Location, names: Vec<String>) -> Result<BTreeSet<String>> {
     /// Above so many names one listing of everything is cheaper than a head each: a page of 1,000 keys costs what 12
     /// heads cost.
     const HEADS_AT_MOST: usize = 100;

@@ -103,10 +103,10 @@ async fn work(agent: Arc<Agent>, born: Timestamp) -> Ending {
             agent.fail(format!("a slot stopped: {error}"));
         }
     }
-    if agent.dirty.load(std::sync::atomic::Ordering::SeqCst) {
-        if let Err(error) = refresher::refresh(&agent).await {
-            tracing::warn!(%error, "the last refresh of the views; a later one covers it");
-        }
+    if agent.dirty.load(std::sync::atomic::Ordering::SeqCst)
+        && let Err(error) = refresher::refresh(&agent).await
+    {
+        tracing::warn!(%error, "the last refresh of the views; a later one covers it");
     }
     let drain = match &*agent.orders().borrow() {
         Orders::Drain { why, .. } => Some(why.clone()),

@@ -58,10 +58,10 @@ pub async fn all_closed(agent: &Arc<Agent>) -> Next {
 
 /// Others hold what is left: waits on a standby seat if one is free, else ends.
 pub async fn others_work(agent: &Arc<Agent>, seat: &mut Seat) -> Next {
-    if agent.dirty.load(SeqCst) {
-        if let Err(error) = refresher::refresh(agent).await {
-            tracing::warn!(%error, "refreshing the views");
-        }
+    if agent.dirty.load(SeqCst)
+        && let Err(error) = refresher::refresh(agent).await
+    {
+        tracing::warn!(%error, "refreshing the views");
     }
     if seat.take(agent).await || agent.settings.linger {
         agent.tally().state = Some(AgentState::Standby);

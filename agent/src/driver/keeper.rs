@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dayfly_shared::clock::{Moment, Timestamp};
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::SCHEMA;
 use dayfly_shared::records::{AgentRecord, AgentState, ControlState, to_json};
-use dayfly_shared::clock::{Moment, Timestamp};
 use dayfly_shared::store::{Attributes, Condition};
 
 use super::agent::{Agent, Orders};

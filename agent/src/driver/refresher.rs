@@ -83,10 +83,11 @@ impl Refresher {
             RefreshAsk::ReadViews => RefreshReply::Views(self.bucket.views().await?),
             RefreshAsk::Survey => RefreshReply::Surveyed(Box::new(self.bucket.survey(&self.machine.ledger).await?)),
             RefreshAsk::CheckOutputs(names) => {
-                let place = self.machine.ledger.settings().map_or_else(
-                    || self.bucket.location.clone(),
-                    |job| job.outputs(&self.bucket.location).clone(),
-                );
+                let place = self
+                    .machine
+                    .ledger
+                    .settings()
+                    .map_or_else(|| self.bucket.location.clone(), |job| job.outputs(&self.bucket.location).clone());
                 RefreshReply::Outputs(existing_outputs(&*self.outputs, &place, names).await?)
             }
             RefreshAsk::PutText(number, text) => written(self.bucket.put_segment_text(number, text).await?),
@@ -94,9 +95,7 @@ impl Refresher {
                 tracing::info!(segment = segment.segment, tasks = segment.tasks, "planning");
                 written(self.bucket.put_segment(&segment).await?)
             }
-            RefreshAsk::PutView(view, text, condition) => {
-                written(self.bucket.put_view(view, text, &condition).await?)
-            }
+            RefreshAsk::PutView(view, text, condition) => written(self.bucket.put_view(view, text, &condition).await?),
         })
     }
 }

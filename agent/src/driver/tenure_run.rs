@@ -12,7 +12,7 @@ use dayfly_shared::clock::Moment;
 use dayfly_shared::ids::{Attempt, ChunkId, TaskId};
 use dayfly_shared::plan::Task;
 use dayfly_shared::records::{DeadLetter, RunningTask, to_json};
-use dayfly_shared::store::{Attributes, Condition, Rejection, Outcome, Upload};
+use dayfly_shared::store::{Attributes, Condition, Outcome, Rejection, Upload};
 use futures::future::BoxFuture;
 use tokio::sync::{OwnedRwLockWriteGuard, watch};
 

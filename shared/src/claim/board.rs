@@ -196,8 +196,7 @@ impl Board {
         if taken {
             self.search.misses += 1;
             let expiry = self.policy.expiry();
-            let unknown =
-                Sighting { etag: None, since: now, age: None, expiry, released: false, read_held: None };
+            let unknown = Sighting { etag: None, since: now, age: None, expiry, released: false, read_held: None };
             self.seen.insert(chunk, unknown);
         }
     }

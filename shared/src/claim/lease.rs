@@ -276,7 +276,9 @@ impl Lease {
                 }
                 _ => None,
             },
-            None if self.phase == Phase::Held && now >= self.proven_at.after(self.policy.heartbeat()) => self.renew(now),
+            None if self.phase == Phase::Held && now >= self.proven_at.after(self.policy.heartbeat()) => {
+                self.renew(now)
+            }
             None => None,
         }
     }

@@ -245,7 +245,9 @@ impl Tenure {
     pub fn in_hand(&self) -> Option<(&Task, Timestamp)> {
         let task = self.tasks.get(self.cursor)?;
         match &self.stage {
-            Stage::Running(_, from) | Stage::Committing { from, .. } | Stage::Confirming(_, from) => Some((task, *from)),
+            Stage::Running(_, from) | Stage::Committing { from, .. } | Stage::Confirming(_, from) => {
+                Some((task, *from))
+            }
             _ => None,
         }
     }
@@ -411,13 +413,10 @@ impl Tenure {
         // The same again, later: nobody answered, or something concurrent was in the way.
         let repeat = match (&stage, &reply) {
             (Stage::CheckingResult, Reply::Unknown) => Some(WorkAsk::HeadResult),
-            (
-                Stage::InspectingOutput | Stage::Confirming(..) | Stage::GivingUpHead(_),
-                Reply::Unknown,
-            ) => Some(WorkAsk::HeadOutput(self.tasks[self.cursor].id)),
-            (Stage::InspectingDeadLetter, Reply::Unknown) => {
-                Some(WorkAsk::GetDeadLetter(self.tasks[self.cursor].id))
+            (Stage::InspectingOutput | Stage::Confirming(..) | Stage::GivingUpHead(_), Reply::Unknown) => {
+                Some(WorkAsk::HeadOutput(self.tasks[self.cursor].id))
             }
+            (Stage::InspectingDeadLetter, Reply::Unknown) => Some(WorkAsk::GetDeadLetter(self.tasks[self.cursor].id)),
             (Stage::Committing { attempt, .. }, Reply::Unknown | Reply::Conflict) => {
                 Some(WorkAsk::Commit(self.tasks[self.cursor].id, *attempt))
             }
