@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 //pub mod conformance;
 mod counted;
 mod digest;
-//mod local;
+mod local;
 mod memory;
 mod patient;
 mod rules;
@@ -26,7 +26,7 @@ mod rules;
 mod shared;
 
 pub use counted::{Counted, RequestCounts};
-//pub use local::LocalStore;
+pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use patient::Patient;
 //pub use s3::{S3Settings, S3Store};
