@@ -119,10 +119,10 @@ mod tests {
     // The check values of the CRC catalogue for "123456789", and md5sum/sha1sum/sha256sum of the same.
     const CRC32: &str = "y/Q5Jg==";
     const CRC32C: &str = "4waSgw==";
-    const CRC64NVME: &str = "rosUhgoYWIg=";
+    const CRC64NVME: &str = "rosUhgp5mIg=";
     const MD5: &str = "JfnnlDI7RTiF9RgfG2JNCw==";
     const SHA1: &str = "98O8HYCOBHMq32eZZczDTKfuNEE=";
-    const SHA256: &str = "FeKwPTxjebiwKLkqXU0JlW9dLaBvKPEDqxwFEWn8WsU=";
+    const SHA256: &str = "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=";
 
     fn all() -> Claims {
         Claims {
