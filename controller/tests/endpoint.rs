@@ -6,6 +6,8 @@ mod answers;
 mod bodies;
 #[path = "endpoint/errors.rs"]
 mod errors;
+#[path = "endpoint/odd_stores.rs"]
+mod odd_stores;
 #[path = "endpoint/raw.rs"]
 mod raw;
 #[path = "endpoint/rig.rs"]

@@ -1,5 +1,6 @@
 //! The crate that both binaries use.
 
+pub mod backoff;
 pub mod clock;
 pub mod ids;
 pub mod rng;
