@@ -4,6 +4,8 @@
 mod answers;
 #[path = "endpoint/bodies.rs"]
 mod bodies;
+#[path = "endpoint/conformance.rs"]
+mod conformance;
 #[path = "endpoint/errors.rs"]
 mod errors;
 #[path = "endpoint/odd_stores.rs"]

@@ -118,6 +118,33 @@ async fn no_credentials_inside() {
     says(&put, StoreErrorKind::NoCredentials, &["s3:PutObject"]);
 }
 
+/// Endpoint and keys as the AWS tools take them, in a process with that environment and no settings.
+#[tokio::test]
+async fn an_endpoint_out_of_the_environment() {
+    let endpoint = serve(keys()).await;
+    for variable in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "errors::an_endpoint_out_of_the_environment_inside", "--ignored", "--nocapture"])
+            .env_clear()
+            .envs([("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nonexistent"), ("AWS_REGION", "us-west-2")])
+            .envs([("AWS_ACCESS_KEY_ID", ACCESS), ("AWS_SECRET_ACCESS_KEY", SECRET), (variable, &endpoint.url())]);
+        let inner = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&inner.stdout), String::from_utf8_lossy(&inner.stderr));
+        assert!(inner.status.success() && said.contains("1 passed"), "{variable}: {said}");
+    }
+    assert_eq!(endpoint.requests().get("PutObject"), Some(&2));
+}
+
+#[tokio::test]
+#[ignore = "run by an_endpoint_out_of_the_environment, in a process that is told one"]
+async fn an_endpoint_out_of_the_environment_inside() {
+    let store = connect(S3Settings::new(BUCKET)).await;
+    assert!(store.endpoint_url().is_some_and(|url| url.starts_with("http://127.0.0.1:")));
+    assert_eq!(store.region(), "us-west-2");
+    assert!(matches!(put(&store, "k", "x", &Condition::Overwrite).await, Outcome::Applied(_)));
+}
+
 /// Without CA certificates, a request over TLS fails with a text, where the SDK's own client would panic.
 #[test]
 fn no_ca_certificates() {
