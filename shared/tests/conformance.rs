@@ -3,6 +3,8 @@
 
 #[path = "conformance/faulty.rs"]
 mod faulty;
+#[path = "support/rig.rs"]
+mod rig;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -56,6 +58,14 @@ async fn local_store() {
         let left: Vec<_> = std::fs::read_dir(dir.path().join(".dayfly").join(private)).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
     }
+}
+
+/// Whatever store is named, such as `s3:BUCKET`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a store, in DAYFLY_TEST_STORE"]
+async fn named_store() {
+    let spec: rig::Spec = std::env::var(rig::STORE).unwrap().parse().unwrap();
+    assert_all_hold(&run(&*spec.open().await, &Scope::default()).await);
 }
 
 /// Each fault is found by the checks that it is meant for.
