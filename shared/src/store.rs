@@ -16,18 +16,19 @@ use futures::stream::BoxStream;
 use crate::clock::Timestamp;
 
 //pub mod conformance;
-//mod counted;
+mod counted;
 mod digest;
 //mod local;
 mod memory;
-//mod patient;
+mod patient;
 mod rules;
 //mod s3;
+mod shared;
 
-//pub use counted::{Counted, RequestCounts};
+pub use counted::{Counted, RequestCounts};
 //pub use local::LocalStore;
 pub use memory::MemoryStore;
-//pub use patient::Patient;
+pub use patient::Patient;
 //pub use s3::{S3Settings, S3Store};
 
 /// An object's entity tag, opaque, without the quotes that HTTP puts around it.
