@@ -1,0 +1,241 @@
+//! From settings to a client of the SDK: where the endpoint, the region and the credentials come from.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    Credentials, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
+};
+use aws_types::service_config::ServiceConfigKey;
+
+use super::failure::place;
+use super::http;
+use super::time::SdkClock;
+use crate::clock::Clock;
+use crate::store::{Result, StoreError, StoreErrorKind};
+
+/// The region where none is configured: the one whose endpoint answers for buckets of every region by naming theirs.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// Which bucket, and how to reach it. What is none comes from where the AWS tools take it: the environment
+/// (`AWS_REGION`, `AWS_PROFILE`, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, …), the profile, the instance.
+#[derive(Clone)]
+pub struct S3Settings {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The bucket's region.
+    pub region: Option<String>,
+    /// Where the store is, if it is not AWS's own, such as `http://127.0.0.1:9000`.
+    pub endpoint_url: Option<String>,
+    /// The profile of `~/.aws/config`.
+    pub profile: Option<String>,
+    /// Access key and secret key, for an endpoint of one's own. On AWS leave them to the default chain.
+    pub keys: Option<(String, String)>,
+    /// `http://host/bucket/key` instead of `http://bucket.host/key`. None: where the endpoint is an IP address or
+    /// `localhost`, which have no sub-domains.
+    pub force_path_style: Option<bool>,
+    /// How long each step may take.
+    pub timeouts: S3Timeouts,
+}
+
+/// How long a call may take before its outcome counts as unknown. The SDK's default is: for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct S3Timeouts {
+    /// To connect, TLS included. 5 s: room for a lost SYN and its first two repeats (after 1 and 3 s).
+    pub connect: Duration,
+    /// From sending a request to its answer, besides the time for its body. 15 s: S3 answers in well under a second,
+    /// and when it throttles in some; longer, and a lease of a minute is not renewed twice within its life.
+    pub answer: Duration,
+    /// What a body adds: one second for so many bytes. 256 KiB/s is a poor 2 Mbit/s line: a part of 64 MiB gets 4 more
+    /// minutes.
+    pub slowest_bytes_per_second: u64,
+    /// Between two pieces of a body that is being read. 30 s: TCP has by then repeated a lost segment some seven times.
+    pub body_idle: Duration,
+    /// For completing a multipart upload. 5 minutes: S3 says that it "can take several minutes" for large objects
+    /// (API reference, `CompleteMultipartUpload`).
+    pub complete: Duration,
+}
+
+impl Default for S3Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            answer: Duration::from_secs(15),
+            slowest_bytes_per_second: 256 << 10,
+            body_idle: Duration::from_secs(30),
+            complete: Duration::from_secs(300),
+        }
+    }
+}
+
+impl S3Timeouts {
+    /// For a request that carries a body of so many bytes.
+    pub(super) fn sending(&self, bytes: usize) -> Duration {
+        self.answer + Duration::from_secs(bytes as u64 / self.slowest_bytes_per_second.max(1))
+    }
+}
+
+impl S3Settings {
+    /// For this bucket, all else as the AWS tools would have it.
+    pub fn new(bucket: impl Into<String>) -> Self {
+        Self {
+            bucket: bucket.into(),
+            region: None,
+            endpoint_url: None,
+            profile: None,
+            keys: None,
+            force_path_style: None,
+            timeouts: S3Timeouts::default(),
+        }
+    }
+}
+
+impl fmt::Debug for S3Settings {
+    /// Without the secret key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Settings")
+            .field("bucket", &self.bucket)
+            .field("region", &self.region)
+            .field("endpoint_url", &self.endpoint_url)
+            .field("profile", &self.profile)
+            .field("access_key", &self.keys.as_ref().map(|(access, _)| access))
+            .field("force_path_style", &self.force_path_style)
+            .field("timeouts", &self.timeouts)
+            .finish()
+    }
+}
+
+/// A client, with what the texts of errors name.
+pub(super) struct Connected {
+    pub(super) client: Client,
+    pub(super) region: String,
+    pub(super) endpoint: Option<String>,
+}
+
+/// Reads the configuration and builds the client; sends nothing to the store.
+pub(super) async fn connect(settings: &S3Settings, clock: Arc<dyn Clock>) -> Result<Connected> {
+    let clock = SdkClock(clock);
+    let config = load(settings, &clock).await;
+    let endpoint = endpoint(settings, &config);
+    check(settings, endpoint.as_deref())?;
+    let region = config.region().cloned().unwrap_or(Region::from_static(DEFAULT_REGION));
+    let path_style = settings.force_path_style.unwrap_or_else(|| endpoint.as_deref().is_some_and(has_no_subdomains));
+    let mut builder = aws_sdk_s3::config::Builder::from(&config)
+        .region(region.clone())
+        .force_path_style(path_style)
+        // One try per call: whoever calls decides what a second one means.
+        .retry_config(RetryConfig::disabled())
+        // Only connecting is timed by the SDK. Its other timeouts are one number for all requests, and its protection
+        // against stalled streams cannot see into a body that is sent as one piece; so the store times each request
+        // by its size, and the pieces of a body by their distance.
+        .timeout_config(TimeoutConfig::builder().connect_timeout(settings.timeouts.connect).build())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .request_checksum_calculation(RequestChecksumCalculation::WhenSupported)
+        .response_checksum_validation(ResponseChecksumValidation::WhenSupported);
+    if let Some(url) = &endpoint {
+        builder = builder.endpoint_url(url);
+    }
+    Ok(Connected { client: Client::from_conf(builder.build()), region: region.to_string(), endpoint })
+}
+
+/// The default chain, with what the settings fix.
+async fn load(settings: &S3Settings, clock: &SdkClock) -> SdkConfig {
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http::client()).time_source(clock.clone());
+    if let Some(profile) = &settings.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some((access, secret)) = &settings.keys {
+        loader = loader.credentials_provider(Credentials::new(access, secret, None, None, "settings"));
+    }
+    if let Some(url) = &settings.endpoint_url {
+        // An endpoint of one's own: no instance metadata is asked for its region.
+        let mut profile = ProfileFileRegionProvider::builder();
+        if let Some(name) = &settings.profile {
+            profile = profile.profile_name(name);
+        }
+        let region = RegionProviderChain::first_try(settings.region.clone().map(Region::new))
+            .or_else(EnvironmentVariableRegionProvider::new())
+            .or_else(profile.build())
+            .or_else(Region::from_static(DEFAULT_REGION));
+        loader = loader.endpoint_url(url).region(region);
+    } else if let Some(region) = &settings.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    loader.load().await
+}
+
+/// The endpoint that the SDK will use: the settings', S3's own of the environment or the profile, then theirs for all.
+fn endpoint(settings: &S3Settings, config: &SdkConfig) -> Option<String> {
+    if settings.endpoint_url.is_some() {
+        return settings.endpoint_url.clone();
+    }
+    let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build().ok();
+    let own = config.service_config().zip(key).and_then(|(services, key)| services.load_config(key));
+    own.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// Refuses what could only fail later, and less clearly.
+fn check(settings: &S3Settings, endpoint: Option<&str>) -> Result<()> {
+    let refuse = |detail: String| {
+        let place = place(&settings.bucket, None);
+        Err(StoreError { kind: StoreErrorKind::Unsupported, action: "connect to", place, detail })
+    };
+    match endpoint {
+        Some(url) if url.starts_with("http://") => Ok(()),
+        Some(url) if !url.starts_with("https://") => {
+            refuse(format!("the endpoint {url:?} must begin with http:// or https://"))
+        }
+        _ if !http::have_ca_roots() => refuse(http::NO_CA_ROOTS.to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the URL's host can have no `bucket.` in front: an IP address or `localhost`.
+fn has_no_subdomains(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_style_is_for_hosts_without_subdomains() {
+        for url in ["http://127.0.0.1:9000", "http://localhost", "http://[::1]:9000/", "https://10.0.0.1/x"] {
+            assert!(has_no_subdomains(url), "{url}");
+        }
+        for url in ["https://s3.eu-west-1.amazonaws.com", "http://minio.example:9000"] {
+            assert!(!has_no_subdomains(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn larger_bodies_get_more_time() {
+        let timeouts = S3Timeouts::default();
+        assert_eq!(timeouts.sending(1000), timeouts.answer);
+        assert_eq!(timeouts.sending(64 << 20), timeouts.answer + Duration::from_secs(256));
+    }
+
+    #[test]
+    fn the_secret_key_is_not_shown() {
+        let settings = S3Settings { keys: Some(("AKID".into(), "hush".into())), ..S3Settings::new("b") };
+        let shown = format!("{settings:?}");
+        assert!(shown.contains("AKID") && !shown.contains("hush"), "{shown}");
+    }
+}
