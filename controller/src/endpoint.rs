@@ -13,6 +13,7 @@ mod body;
 mod buckets;
 mod checksums;
 mod conditions;
+mod folder;
 mod listing;
 mod objects;
 mod parts;
@@ -30,6 +31,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use buckets::{BucketInfo, Buckets, BucketsOf, Deleted};
+pub use folder::{FolderBuckets, bucket_names};
 
 use access::Counters;
 

@@ -73,7 +73,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "d" => 86_400,
         _ => return Err(format!("'{text}' is not a duration; write it as 90s, 15m, 4h or 2d")),
     };
-    let number: u64 = digits.parse().map_err(|_| format!("'{text}' is not a duration; write it as 90s, 15m, 4h or 2d"))?;
+    let number: u64 =
+        digits.parse().map_err(|_| format!("'{text}' is not a duration; write it as 90s, 15m, 4h or 2d"))?;
     number.checked_mul(factor).map(Duration::from_secs).ok_or_else(|| format!("'{text}' is too long"))
 }
 

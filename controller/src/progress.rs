@@ -11,19 +11,10 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// A bar over `total` bytes: how many, how fast, how long yet.
 pub fn bytes(output: &Output, doing: &'static str, total: u64) -> ProgressBar {
-    let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    bar(output, doing, total, template)
-}
-
-/// A bar over `total` things.
-pub fn things(output: &Output, doing: &'static str, total: u64) -> ProgressBar {
-    bar(output, doing, total, "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}")
-}
-
-fn bar(output: &Output, doing: &'static str, total: u64, template: &str) -> ProgressBar {
     if !output.live() {
         return ProgressBar::hidden();
     }
+    let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style);
     bar.set_message(doing);

@@ -121,9 +121,13 @@ fn refuse_bad_names(names: &[String], settings: &JobSettings, job: &Location) ->
     if bad.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(format!("{} cannot be tasks: {}", human::count(bad.len() as u64, "input name"), human::some(&bad)))
-        .left("nothing was written")
-        .fix("rename them, choose with --glob, or put them in a place of their own and pass --inputs s3://…"))
+    Err(Failure::new(format!(
+        "{} cannot be tasks: {}",
+        human::count(bad.len() as u64, "input name"),
+        human::some(&bad)
+    ))
+    .left("nothing was written")
+    .fix("rename them, choose with --glob, or put them in a place of their own and pass --inputs s3://…"))
 }
 
 fn confirm(parts: &Parts, changed: &[String], redo: &HashSet<String>) -> Result<()> {

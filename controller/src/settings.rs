@@ -70,9 +70,11 @@ impl Settings {
         let remote = global.endpoint_url.is_some() || global.region.is_some() || global.profile.is_some();
         let place = match global.local.clone() {
             Some(_) if remote => {
-                return Err(Failure::usage("--local serves a folder, and --endpoint-url, --region and --profile name a \
-                                           service")
-                    .fix("leave out one or the other"));
+                return Err(Failure::usage(
+                    "--local serves a folder, and --endpoint-url, --region and --profile name a \
+                                           service",
+                )
+                .fix("leave out one or the other"));
             }
             Some(dir) => Place::Local(dir),
             None if remote || project.local.is_none() => Place::S3 {
@@ -84,11 +86,7 @@ impl Settings {
         };
         // https://no-color.org: set and not empty. Bars are escape sequences too.
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        let output = Output {
-            json: global.json,
-            quiet: global.quiet,
-            progress: !(global.no_progress || plain),
-        };
+        let output = Output { json: global.json, quiet: global.quiet, progress: !(global.no_progress || plain) };
         Ok(Self { place, output, yes: global.yes, verbose: global.verbose, project })
     }
 

@@ -6,7 +6,7 @@ use dayfly_shared::job::Location;
 use crate::failure::{Failure, Result};
 
 /// The place of a job.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct JobArg {
     /// The job, as s3://BUCKET/PREFIX (with --local: s3://dayfly/ unless named)
     #[arg(value_name = "JOB", env = "DAYFLY_JOB")]

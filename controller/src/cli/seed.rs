@@ -49,7 +49,7 @@ impl FromStr for KernelArg {
 }
 
 /// `dayfly seed`.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(after_help = "Examples:\n  \
     dayfly seed s3://my-bucket/job --inputs data/ --kernel kernel.dat\n  \
     dayfly seed s3://my-bucket/job --inputs s3://archive/2026 --glob '**/*.dat' --agents 200\n  \

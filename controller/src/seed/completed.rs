@@ -47,12 +47,7 @@ pub async fn update(
 
 /// The text to write, or none if it stands. Lines of a version that dayfly did not write count only if their output is
 /// there.
-fn wanted(
-    read: Option<&ViewRead>,
-    outputs: &Listing,
-    done: &[String],
-    redo: &HashSet<String>,
-) -> Option<String> {
+fn wanted(read: Option<&ViewRead>, outputs: &Listing, done: &[String], redo: &HashSet<String>) -> Option<String> {
     let (mut lines, marked) = read.map_or((Vec::new(), false), |view| (clean_lines(&view.text), view.marked));
     let before = lines.len();
     lines.retain(|name| !redo.contains(name) && (marked || outputs.contains_key(&output_name(name))));

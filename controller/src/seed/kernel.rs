@@ -121,7 +121,9 @@ async fn read_object(parts: &Parts, url: &str) -> Result<Bytes> {
     let store = parts.bucket(place.bucket(), Patience::Brief).await?;
     match store.read(&place.key(name)).await? {
         Some((_, bytes)) => filled(bytes, url),
-        None => Err(Failure::new(format!("there is no kernel {url}")).left("nothing was written").fix("check the name")),
+        None => {
+            Err(Failure::new(format!("there is no kernel {url}")).left("nothing was written").fix("check the name"))
+        }
     }
 }
 

@@ -30,7 +30,13 @@ use crate::write;
 ///
 /// # Errors
 /// A text that no input answers to, and a name that the plan knows.
-pub fn choose(texts: &[String], inputs: &[String], outputs: &Listing, ledger: &Ledger, job: &Location) -> Result<HashSet<String>> {
+pub fn choose(
+    texts: &[String],
+    inputs: &[String],
+    outputs: &Listing,
+    ledger: &Ledger,
+    job: &Location,
+) -> Result<HashSet<String>> {
     let wanted = Wanted::new(texts)?;
     let matched: Vec<&str> = inputs.iter().map(String::as_str).filter(|n| wanted.has(n)).collect();
     let unmatched = wanted.unmatched(&matched);
@@ -62,7 +68,13 @@ pub fn choose(texts: &[String], inputs: &[String], outputs: &Listing, ledger: &L
 ///
 /// # Errors
 /// A store that refuses, or an output that changed meanwhile.
-pub async fn delete_outputs(parts: &Parts, job: &JobBucket, store: &dyn Store, outputs: &Listing, names: &HashSet<String>) -> Result<()> {
+pub async fn delete_outputs(
+    parts: &Parts,
+    job: &JobBucket,
+    store: &dyn Store,
+    outputs: &Listing,
+    names: &HashSet<String>,
+) -> Result<()> {
     let mut deleted: u64 = 0;
     for name in names {
         let Some(entry) = outputs.get(&output_name(name)) else { continue };
@@ -91,8 +103,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.add_segment(Segment::cut(1, "in3.dat\n", 1, frozen), vec!["in3.dat".to_owned()]);
         let entry = |name: &str| Entry { key: name.to_owned(), etag: ETag::new("e"), size: 1, modified: None };
-        let outputs: Listing =
-            ["out0.dat", "out3.dat"].iter().map(|name| ((*name).to_owned(), entry(name))).collect();
+        let outputs: Listing = ["out0.dat", "out3.dat"].iter().map(|name| ((*name).to_owned(), entry(name))).collect();
         let inputs = ["in0.dat", "in3.dat", "in5.dat"].map(str::to_owned);
         let job = "s3://bucket/job".parse().unwrap();
         let choose = |texts: &[&str]| {

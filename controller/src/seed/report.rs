@@ -97,7 +97,11 @@ impl fmt::Display for SeedReport {
             )?,
         }
         if self.list.repeated > 0 {
-            writeln!(f, "note: {} in tasklist.txt counted once", human::count(self.list.repeated as u64, "repeated line"))?;
+            writeln!(
+                f,
+                "note: {} in tasklist.txt counted once",
+                human::count(self.list.repeated as u64, "repeated line")
+            )?;
         }
         if self.hidden > 0 {
             writeln!(f, "note: {} passed over (--hidden takes them)", human::count(self.hidden, "hidden file"))?;

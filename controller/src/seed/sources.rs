@@ -205,9 +205,8 @@ mod tests {
 
     #[test]
     fn an_output_older_than_its_input_is_stale() {
-        let at = |name: &str, ms| {
-            (name.to_owned(), Entry { modified: Some(Timestamp::from_unix_ms(ms)), ..entry_of(name) })
-        };
+        let at =
+            |name: &str, ms| (name.to_owned(), Entry { modified: Some(Timestamp::from_unix_ms(ms)), ..entry_of(name) });
         let inputs = [at("in0.dat", 5), at("in1.dat", 5), at("in2.dat", 5)].into();
         let outputs = [at("out0.dat", 4), at("out1.dat", 5), at("out2.dat", 6)].into();
         let done = ["in0.dat", "in1.dat", "in2.dat"].map(str::to_owned);

@@ -63,7 +63,8 @@ impl Content {
             Self::Memory(bytes) => Ok(bytes.clone()),
             Self::File(path, _) => {
                 let path = path.clone();
-                aside(move || std::fs::read(&path).map(Bytes::from).map_err(|e| Failure::io("reading", &path, &e))).await
+                aside(move || std::fs::read(&path).map(Bytes::from).map_err(|e| Failure::io("reading", &path, &e)))
+                    .await
             }
         }
     }
@@ -172,7 +173,7 @@ async fn send_one(
     if let Content::File(path, _) = &item.content
         && size >= IN_PARTS_BYTES
     {
-        return send_in_parts(parts, store, &item, path, bar, memory).await;
+        return send_in_parts(store, &item, path, bar, memory).await;
     }
     let _permit = memory.acquire_many(permits(size)).await.map_err(|e| Failure::new(e.to_string()))?;
     let body = item.content.read().await?;
@@ -201,7 +202,6 @@ async fn check(store: &Arc<dyn Store>, key: &str, digest: &Digest) -> Result<()>
 }
 
 async fn send_in_parts(
-    parts: &Parts,
     store: &Arc<dyn Store>,
     item: &Item,
     path: &Path,
