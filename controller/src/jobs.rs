@@ -1,7 +1,7 @@
 //! `dayfly jobs`: the jobs below a place, each in a line. It reads the lists that people read, not every result, so that
 //! many jobs are seen quickly; `dayfly status` looks closer.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 
 use dayfly_shared::exit::Exit;
@@ -13,7 +13,7 @@ use dayfly_shared::store::{ListQuery, Store};
 use serde::Serialize;
 
 use crate::cli::JobsArgs;
-use crate::endpoint::bucket_names;
+use crate::endpoint::{BucketDirectory, Buckets as _};
 use crate::failure::{Failure, Result};
 use crate::human;
 use crate::parts::{Parts, Patience};
@@ -27,8 +27,9 @@ pub async fn command(parts: &Parts, args: &JobsArgs) -> Result<Exit> {
     let places = match (&args.place, &parts.settings.place) {
         (Some(place), _) => vec![place.clone()],
         (None, Place::Local(dir)) => {
-            let names = bucket_names(dir).map_err(|e| Failure::io("reading", dir, &e))?;
-            names.iter().filter_map(|name| Location::new(name, "").ok()).collect()
+            std::fs::metadata(dir).map_err(|e| Failure::io("reading", dir, &e))?;
+            let buckets = BucketDirectory::new(dir, parts.clock.clone())?.list().await?;
+            buckets.iter().filter_map(|bucket| Location::new(&bucket.name, "").ok()).collect()
         }
         (None, Place::S3 { .. }) => {
             return Err(Failure::usage("jobs takes a place to look in").fix("dayfly jobs s3://BUCKET/PREFIX"));
@@ -88,9 +89,12 @@ async fn folders(store: &dyn Store, place: &Location) -> Result<Vec<String>> {
 async fn describe(parts: &Parts, location: Location) -> Result<JobLine> {
     let job = parts.job(&location, Patience::Brief).await?;
     let views = job.views().await?;
-    let lines = |view| views.get(&view).map_or(0, |read| clean_lines(&read.text).len() as u64);
+    let lines = |view| views.get(&view).map(|read| clean_lines(&read.text)).unwrap_or_default();
     let control = job.control().await?.map(|(control, _)| control);
-    let (done, failed, open) = (lines(View::Completed), lines(View::Failed), lines(View::Tasklist));
+    let open: HashSet<String> = lines(View::Tasklist).into_iter().collect();
+    // A task that is tried again stands in both lists.
+    let failed = lines(View::Failed).iter().filter(|name| !open.contains(*name)).count() as u64;
+    let (done, open) = (lines(View::Completed).len() as u64, open.len() as u64);
     let told = control.as_ref().map(|c| c.state).unwrap_or_default();
     let state = match told {
         _ if !views.contains_key(&View::Tasklist) => "not seeded to the end",

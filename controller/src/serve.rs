@@ -18,7 +18,7 @@ use dayfly_shared::store::{ListQuery, S3Settings, S3Store, Store as _, StoreErro
 use serde::{Deserialize, Serialize};
 
 use crate::cli::ServeArgs;
-use crate::endpoint::{Endpoint, EndpointHandle, EndpointSettings, FolderBuckets};
+use crate::endpoint::{BucketDirectory, Endpoint, EndpointHandle, EndpointSettings};
 use crate::failure::{Failure, Result};
 use crate::parts::Parts;
 use crate::stop::Stop;
@@ -128,7 +128,7 @@ impl Service {
 }
 
 async fn bind(dir: &Path, port: u16, keys: &Record, clock: &Arc<dyn Clock>) -> io::Result<EndpointHandle> {
-    let buckets = FolderBuckets::new(dir, Arc::clone(clock));
+    let buckets = BucketDirectory::new(dir, Arc::clone(clock)).map_err(io::Error::other)?;
     let settings = EndpointSettings::new(&keys.access_key, &keys.secret_key);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     Endpoint::serve(buckets, address, settings, Arc::clone(clock), std::future::pending()).await

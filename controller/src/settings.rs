@@ -106,17 +106,22 @@ impl Settings {
     }
 }
 
-/// Sends the log of the program's inside to standard error; `RUST_LOG` has the last word.
+/// Sends the log of the program's inside to standard error.
 pub fn log_to_stderr(settings: &Settings) {
-    use tracing_subscriber::EnvFilter;
-    let level = match settings.verbose {
-        0 => "error",
-        1 => "dayfly_controller=info,dayfly_shared=info,warn",
-        _ => "dayfly_controller=debug,dayfly_shared=debug,info",
+    use tracing::level_filters::LevelFilter;
+    use tracing_subscriber::filter::Targets;
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+    let (own, others) = match settings.verbose {
+        0 => (LevelFilter::ERROR, LevelFilter::OFF),
+        1 => (LevelFilter::INFO, LevelFilter::WARN),
+        _ => (LevelFilter::DEBUG, LevelFilter::INFO),
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let targets = ["dayfly_controller", "dayfly_shared"].map(|name| (name, own));
+    let filter = Targets::new().with_targets(targets).with_default(others);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // A second call, as in tests that run commands in one process, finds it set up.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
 }
 
 #[cfg(test)]

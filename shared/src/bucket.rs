@@ -12,17 +12,18 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::claim::{Board, Coverage, Reply, Stood};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::ids::{AgentId, Attempt, ChunkId, TaskId};
-use crate::job::{JobSettings, Location};
+use crate::job::{JobSettings, Location, SCHEMA};
 use crate::keys::{Keys, View, output_name};
 use crate::plan::Segment;
 use crate::records::{
     AgentRecord, Control, DeadLetter, LeaseState, ResultRecord, Semaphore, Summary, from_json, to_json,
 };
+use crate::rng::Dice;
 use crate::store::{
-    Attributes, Condition, ETag, Entry, ListQuery, ObjectMeta, Outcome, Rejection, Result, Store, StoreError,
-    StoreErrorKind, StoreExt,
+    Attributes, Condition, ETag, Entry, ListQuery, ObjectMeta, Outcome, Refused, Rejection, Result, Store, StoreCheck,
+    StoreError, StoreErrorKind, StoreExt, probe,
 };
 use crate::views::{Ledger, MARK, Survey, ViewRead, ViewsRead};
 
@@ -151,7 +152,11 @@ impl JobBucket {
         let mut committed = BTreeSet::new();
         let mut texts = BTreeSet::new();
         for (number, commit) in entries.iter().filter_map(|e| self.keys.parse_segment(&e.key)) {
-            if commit { committed.insert(number) } else { texts.insert(number) };
+            if commit {
+                committed.insert(number)
+            } else {
+                texts.insert(number)
+            };
         }
         let last = (1..).take_while(|n| committed.contains(n)).last().unwrap_or(0);
         Ok((last, texts.contains(&(last + 1))))
@@ -377,6 +382,35 @@ impl JobBucket {
         Ok(self.record(&self.keys.dead_letter(task, slug)).await?.map(|(letter, _)| letter))
     }
 
+    /// Makes sure that the store keeps conditions: tries them on scratch keys, unless a check at this very endpoint is on
+    /// record, and records it.
+    ///
+    /// # Errors
+    /// A store that lets a conditional write through which it had to reject, or refuses a call.
+    pub async fn check_store(&self, endpoint: &str, clock: &dyn Clock, dice: &dyn Dice) -> Result<()> {
+        let key = self.keys.store_check();
+        if let Ok(Some((check, _))) = self.record::<StoreCheck>(&key).await
+            && check.ok
+            && check.endpoint == endpoint
+        {
+            return Ok(());
+        }
+        let scratch = self.keys.scratch(dice.nonce());
+        probe(&*self.store, &scratch, clock).await.map_err(|refused| match refused {
+            Refused::Store(error) => error,
+            Refused::Conditions { .. } => StoreError {
+                kind: StoreErrorKind::Unsupported,
+                action: "checking",
+                place: self.location.to_string(),
+                detail: refused.to_string(),
+            },
+        })?;
+        let check = StoreCheck { schema: SCHEMA, endpoint: endpoint.to_owned(), at: clock.now().wall, ok: true };
+        // Create-only: whoever was faster recorded the same. Without the record others check for themselves.
+        self.put_json(&key, &check, &Condition::Create).await?;
+        Ok(())
+    }
+
     /// What is wanted of the fleet, and the version that says so. Absent: running.
     ///
     /// # Errors
@@ -415,11 +449,7 @@ impl JobBucket {
 ///
 /// # Errors
 /// A store that refuses.
-pub async fn existing_outputs(
-    outputs: &dyn Store,
-    place: &Location,
-    names: Vec<String>,
-) -> Result<BTreeSet<String>> {
+pub async fn existing_outputs(outputs: &dyn Store, place: &Location, names: Vec<String>) -> Result<BTreeSet<String>> {
     /// Above so many names one listing of everything is cheaper than a head each: a page of 1,000 keys costs what 12
     /// heads cost.
     const HEADS_AT_MOST: usize = 100;

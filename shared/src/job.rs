@@ -220,10 +220,10 @@ impl JobSettings {
         let invalid = |e: serde_json::Error| BadJob::Invalid(e.to_string());
         // The schema first: a newer one may well have fields that are unknown here, and that is the better message.
         let any: serde_json::Value = serde_json::from_slice(bytes).map_err(invalid)?;
-        if let Some(found) = any.get("schema").and_then(serde_json::Value::as_u64) {
-            if found > u64::from(SCHEMA) {
-                return Err(BadJob::Newer { found, version: env!("CARGO_PKG_VERSION") });
-            }
+        if let Some(found) = any.get("schema").and_then(serde_json::Value::as_u64)
+            && found > u64::from(SCHEMA)
+        {
+            return Err(BadJob::Newer { found, version: env!("CARGO_PKG_VERSION") });
         }
         let job: Self = serde_json::from_slice(bytes).map_err(invalid)?;
         job.check()?;

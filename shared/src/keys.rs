@@ -36,10 +36,8 @@ impl View {
 
 /// A readable piece of a task's name for a key: letters, digits, `.`, `_`, `-`; the end of the name, as that differs.
 pub fn slug(name: &str) -> String {
-    let clean: Vec<char> = name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
-        .collect();
+    let clean: Vec<char> =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' }).collect();
     clean[clean.len().saturating_sub(SLUG_MAX)..].iter().collect::<String>().trim_start_matches(['.', '-']).to_owned()
 }
 

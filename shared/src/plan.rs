@@ -243,7 +243,9 @@ mod tests {
 
     #[test]
     fn chunks_cover_every_task_once() {
-        for (tasks, agents) in [(0, 3), (1, 1), (10_000, 4), (10_001, 4), (123_457, 10), (1_000_000, 1000), (20_000, 50_000)] {
+        for (tasks, agents) in
+            [(0, 3), (1, 1), (10_000, 4), (10_001, 4), (123_457, 10), (1_000_000, 1000), (20_000, 50_000)]
+        {
             let sizes = chunk_sizes(tasks, agents);
             assert_eq!(sizes.iter().sum::<usize>(), tasks);
             assert!(sizes.iter().all(|s| *s > 0));

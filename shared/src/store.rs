@@ -15,13 +15,13 @@ use futures::stream::BoxStream;
 
 use crate::clock::Timestamp;
 
-//pub mod conformance;
+pub mod conformance;
 mod counted;
 pub mod digest;
 mod local;
 mod memory;
 mod patient;
-pub mod probe;
+mod probe;
 mod rules;
 mod s3;
 mod shared;
@@ -30,6 +30,7 @@ pub use counted::{Counted, RequestCounts};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use patient::Patient;
+pub use probe::{Refused, StoreCheck, probe};
 pub use s3::{S3Settings, S3Store, S3Timeouts};
 
 /// An object's entity tag, opaque, without the quotes that HTTP puts around it.

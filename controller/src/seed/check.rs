@@ -3,8 +3,7 @@
 use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::job::SCHEMA;
 use dayfly_shared::records::{from_json, to_json};
-use dayfly_shared::store::probe::{Refused, StoreCheck, probe};
-use dayfly_shared::store::{Attributes, Condition, StoreExt as _};
+use dayfly_shared::store::{Attributes, Condition, Refused, StoreCheck, StoreExt as _, probe};
 
 use crate::failure::{Failure, Result};
 use crate::parts::Parts;

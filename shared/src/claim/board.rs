@@ -196,8 +196,7 @@ impl Board {
         if taken {
             self.search.misses += 1;
             let expiry = self.policy.expiry();
-            let unknown =
-                Sighting { etag: None, since: now, age: None, expiry, released: false, read_held: None };
+            let unknown = Sighting { etag: None, since: now, age: None, expiry, released: false, read_held: None };
             self.seen.insert(chunk, unknown);
         }
     }
@@ -224,12 +223,12 @@ impl Board {
 
     /// The next step towards a chunk to claim. `draw` is a random number.
     pub fn next(&mut self, draw: u64, now: Moment) -> Candidate {
-        if let Some((place, prior)) = self.search.take.take() {
-            if let Some(chunk) = self.at(place).filter(|c| self.is_open(*c)) {
-                // Whatever was listed is old by the time this tenure ends: a verdict takes a new round.
-                self.search.left = None;
-                return Candidate::Take(chunk, prior);
-            }
+        if let Some((place, prior)) = self.search.take.take()
+            && let Some(chunk) = self.at(place).filter(|c| self.is_open(*c))
+        {
+            // Whatever was listed is old by the time this tenure ends: a verdict takes a new round.
+            self.search.left = None;
+            return Candidate::Take(chunk, prior);
         }
         if self.search.misses < MISSES {
             while !self.search.free.is_empty() {

@@ -195,17 +195,11 @@ impl Tenure {
         now: Now,
     ) -> Self {
         let inherited = prior.is_some();
-        let (mut lease, ask) = Lease::claim(me, nonce, policy, prior, now);
-        if let [task] = tasks.as_slice() {
-            lease.draft.name = Some(task.name.clone());
-        }
-        let ask = match ask {
-            LeaseAsk::Put { mut record, condition } => {
-                record.name = lease.draft.name.clone();
-                LeaseAsk::Put { record, condition }
-            }
-            other => other,
+        let name = match tasks.as_slice() {
+            [task] => Some(task.name.clone()),
+            _ => None,
         };
+        let (lease, ask) = Lease::claim(me, nonce, policy, prior, name, now);
         Self {
             chunk,
             tasks,
@@ -245,7 +239,9 @@ impl Tenure {
     pub fn in_hand(&self) -> Option<(&Task, Timestamp)> {
         let task = self.tasks.get(self.cursor)?;
         match &self.stage {
-            Stage::Running(_, from) | Stage::Committing { from, .. } | Stage::Confirming(_, from) => Some((task, *from)),
+            Stage::Running(_, from) | Stage::Committing { from, .. } | Stage::Confirming(_, from) => {
+                Some((task, *from))
+            }
             _ => None,
         }
     }
@@ -411,13 +407,10 @@ impl Tenure {
         // The same again, later: nobody answered, or something concurrent was in the way.
         let repeat = match (&stage, &reply) {
             (Stage::CheckingResult, Reply::Unknown) => Some(WorkAsk::HeadResult),
-            (
-                Stage::InspectingOutput | Stage::Confirming(..) | Stage::GivingUpHead(_),
-                Reply::Unknown,
-            ) => Some(WorkAsk::HeadOutput(self.tasks[self.cursor].id)),
-            (Stage::InspectingDeadLetter, Reply::Unknown) => {
-                Some(WorkAsk::GetDeadLetter(self.tasks[self.cursor].id))
+            (Stage::InspectingOutput | Stage::Confirming(..) | Stage::GivingUpHead(_), Reply::Unknown) => {
+                Some(WorkAsk::HeadOutput(self.tasks[self.cursor].id))
             }
+            (Stage::InspectingDeadLetter, Reply::Unknown) => Some(WorkAsk::GetDeadLetter(self.tasks[self.cursor].id)),
             (Stage::Committing { attempt, .. }, Reply::Unknown | Reply::Conflict) => {
                 Some(WorkAsk::Commit(self.tasks[self.cursor].id, *attempt))
             }

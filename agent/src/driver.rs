@@ -1,0 +1,126 @@
+//! Runs the state machines against the store: owns every await.
+//!
+//! One agent is a few tasks around shared state: the slots, each with a tenure at a time; the refresher of the views; the
+//! keeper, which reads `control.json`, writes the agent's record and uploads its log. Whichever slot finds nothing to
+//! claim decides, alone, whether to wait or to end.
+
+mod agent;
+mod boot;
+mod closing;
+mod keeper;
+mod plan_shelf;
+mod refresher;
+mod seat;
+mod slot;
+mod tenure_run;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dayfly_shared::clock::{Clock, Moment};
+use dayfly_shared::exit::Exit;
+use dayfly_shared::ids::AgentId;
+use dayfly_shared::job::{Location, ProcessorSettings};
+use dayfly_shared::records::Machine;
+use dayfly_shared::rng::Dice;
+use dayfly_shared::store::{RequestCounts, Store};
+use tokio::sync::watch;
+
+use crate::processor::Processor;
+
+pub use boot::run;
+
+/// The stores that an agent works with.
+pub trait Stores: Send + Sync {
+    /// The store of a bucket, its reads patient, its requests counted.
+    fn open(&self, bucket: &str) -> Arc<dyn Store>;
+    /// The requests sent so far, to all buckets.
+    fn counts(&self) -> RequestCounts;
+    /// The address that the store is reached at, as it is noted beside a check of its conditions.
+    fn endpoint(&self) -> String;
+}
+
+/// What the process and the machine use.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// CPU seconds of the process since it started.
+    pub cpu_seconds: f64,
+    /// Load of the whole machine since the last reading, 0 to 100.
+    pub cpu_percent: Option<f64>,
+    /// Resident memory of the process.
+    pub memory_bytes: u64,
+}
+
+/// Reads [`Usage`].
+pub trait Gauge: Send + Sync {
+    /// Now.
+    fn read(&self) -> Usage;
+}
+
+/// The agent's own log, to be uploaded.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Its size in bytes.
+    async fn size(&self) -> u64;
+    /// All of it.
+    async fn content(&self) -> std::io::Result<Vec<u8>>;
+}
+
+/// Somebody's wish that the agent stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Why: a signal, a spot notice.
+    pub why: String,
+    /// When the tasks in hand are stopped.
+    pub deadline: Moment,
+}
+
+/// What an agent is made of.
+pub struct Parts {
+    /// The stores.
+    pub stores: Arc<dyn Stores>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub dice: Arc<dyn Dice>,
+    /// The processor that settings ask for.
+    pub processors: fn(&ProcessorSettings) -> Arc<dyn Processor>,
+    /// What the process uses.
+    pub gauge: Arc<dyn Gauge>,
+    /// The log.
+    pub journal: Arc<dyn Journal>,
+    /// Turns to a stop when the agent is to drain.
+    pub stop: watch::Receiver<Option<Stop>>,
+}
+
+/// How an agent is to work.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The job.
+    pub job: Location,
+    /// Who it is.
+    pub me: AgentId,
+    /// Tasks at once.
+    pub slots: u32,
+    /// Wait for new lines instead of ending.
+    pub linger: bool,
+    /// With how long a wait, at most, the first claim is made: fleets boot together.
+    pub boot_spread: Duration,
+    /// After how long without an answer from the store the agent ends.
+    pub give_up_after: Duration,
+    /// Where scratch folders lie.
+    pub work_dir: PathBuf,
+    /// Where it runs.
+    pub machine: Machine,
+}
+
+/// How an agent ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The exit code.
+    pub exit: Exit,
+    /// In words.
+    pub why: String,
+}

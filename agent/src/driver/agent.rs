@@ -1,0 +1,236 @@
+//! The state that an agent's tasks share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use dayfly_shared::bucket::JobBucket;
+use dayfly_shared::claim::{Board, Policy};
+use dayfly_shared::clock::{Moment, Now};
+use dayfly_shared::exit::Exit;
+use dayfly_shared::job::JobSettings;
+use dayfly_shared::keys;
+use dayfly_shared::plan::{Segment, Task};
+use dayfly_shared::records::{AgentState, RunningTask};
+use dayfly_shared::store::{Result, Store};
+use tokio::sync::{Notify, RwLock, watch};
+
+use super::plan_shelf::PlanShelf;
+use super::refresher::Refresher;
+use super::seat::Seat;
+use super::{Ending, Parts, Settings};
+use crate::processor::{Place, Processor};
+
+/// What the slots are to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Orders {
+    /// Claim and work.
+    Work,
+    /// Begin nothing more, give chunks back, wait.
+    Pause(String),
+    /// Begin nothing more; at the deadline stop what runs; give chunks back; end.
+    Drain {
+        /// Why.
+        why: String,
+        /// When what runs is stopped.
+        deadline: Moment,
+    },
+    /// Stop what runs, give chunks back, end.
+    Halt,
+    /// Nothing runs any more: end.
+    End,
+}
+
+impl Orders {
+    /// Orders only ever grow stricter, but for a pause that is lifted.
+    fn rank(&self) -> u8 {
+        match self {
+            Orders::Work | Orders::Pause(_) => 0,
+            Orders::Drain { .. } => 1,
+            Orders::Halt => 2,
+            Orders::End => 3,
+        }
+    }
+}
+
+/// Counts of one agent.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub running: BTreeMap<u32, RunningTask>,
+    pub done: u64,
+    pub failed: u64,
+    /// Slots that hold a chunk or are about to.
+    pub active: u32,
+    pub state: Option<AgentState>,
+    /// What decided how the agent ends; the first to speak is heard.
+    pub ending: Option<Ending>,
+    /// When the store last answered.
+    pub answered: Moment,
+    /// Names of tasks given up in the job, as far as this agent saw.
+    pub job_failed: u64,
+}
+
+/// The state that an agent's tasks share.
+pub struct Agent {
+    pub parts: Parts,
+    pub settings: Settings,
+    pub bucket: JobBucket,
+    pub job: JobSettings,
+    pub policy: Policy,
+    pub inputs: Arc<dyn Store>,
+    pub outputs: Arc<dyn Store>,
+    pub processor: Arc<dyn Processor>,
+    pub plan: PlanShelf,
+    board: Mutex<Board>,
+    tally: Mutex<Tally>,
+    orders: watch::Sender<Orders>,
+    /// One search at a time: a page listed by one slot serves all.
+    pub search: tokio::sync::Mutex<()>,
+    /// Tasks run under it together; an announced task holds it alone.
+    pub gate: Arc<RwLock<()>>,
+    /// One idle slot at a time waits for the world to change.
+    pub poll: tokio::sync::Mutex<Seat>,
+    pub refresher: tokio::sync::Mutex<Refresher>,
+    /// Segments are taken in one at a time, by whoever finds them.
+    taking_in: tokio::sync::Mutex<()>,
+    /// Counts the changes after which there may be something to claim, or nothing left to wait for.
+    changes: watch::Sender<u64>,
+    /// A chunk was closed: the views are behind.
+    pub dirty: AtomicBool,
+    pub refresh: Notify,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What an agent starts from.
+pub struct Start {
+    pub bucket: JobBucket,
+    pub job: JobSettings,
+    pub processor: Arc<dyn Processor>,
+    pub refresher: Refresher,
+}
+
+impl Agent {
+    pub fn new(parts: Parts, settings: Settings, start: Start) -> Self {
+        let Start { bucket, job, processor, refresher } = start;
+        let policy = Policy::of(&job);
+        let inputs = parts.stores.open(job.inputs(&bucket.location).bucket());
+        let outputs = parts.stores.open(job.outputs(&bucket.location).bucket());
+        let answered = parts.clock.now().at;
+        Self {
+            plan: PlanShelf::new(bucket.clone(), job.clone()),
+            board: Mutex::new(Board::new(policy)),
+            tally: Mutex::new(Tally { answered, ..Tally::default() }),
+            orders: watch::Sender::new(Orders::Work),
+            search: tokio::sync::Mutex::new(()),
+            gate: Arc::new(RwLock::new(())),
+            poll: tokio::sync::Mutex::new(Seat::default()),
+            refresher: tokio::sync::Mutex::new(refresher),
+            taking_in: tokio::sync::Mutex::new(()),
+            changes: watch::Sender::new(0),
+            dirty: AtomicBool::new(false),
+            refresh: Notify::new(),
+            parts,
+            settings,
+            bucket,
+            job,
+            policy,
+            inputs,
+            outputs,
+            processor,
+        }
+    }
+
+    pub fn now(&self) -> Now {
+        self.parts.clock.now()
+    }
+
+    pub fn board(&self) -> MutexGuard<'_, Board> {
+        lock(&self.board)
+    }
+
+    pub fn tally(&self) -> MutexGuard<'_, Tally> {
+        lock(&self.tally)
+    }
+
+    pub fn orders(&self) -> watch::Receiver<Orders> {
+        self.orders.subscribe()
+    }
+
+    /// Sees every change from now on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// There may be something to claim, or nothing left to wait for.
+    pub fn note_change(&self) {
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// Gives orders, unless stricter ones stand.
+    pub fn order(&self, orders: Orders) {
+        self.orders.send_if_modified(|standing| {
+            let change = orders.rank() >= standing.rank() && orders != *standing && standing.rank() < 3;
+            if change {
+                *standing = orders;
+            }
+            change
+        });
+    }
+
+    /// Decides how the agent ends, unless that is decided.
+    pub fn decide(&self, exit: Exit, why: impl Into<String>) {
+        let why = why.into();
+        let mut tally = self.tally();
+        if tally.ending.is_none() {
+            tracing::info!(exit = exit.code(), why, "ending");
+            tally.ending = Some(Ending { exit, why });
+        }
+    }
+
+    /// Nothing that this agent tries will work: stops what runs, gives chunks back, and ends with the reason.
+    pub fn fail(&self, why: impl Into<String>) {
+        let why = why.into();
+        tracing::error!(why, "the agent cannot go on");
+        self.decide(Exit::Failed, why);
+        self.order(Orders::Halt);
+    }
+
+    /// The store answered.
+    pub fn note_answer(&self) {
+        let now = self.now().at;
+        self.tally().answered = now;
+    }
+
+    /// Takes in the next segment; one that is known changes nothing. Whether it was new.
+    ///
+    /// # Errors
+    /// A text that cannot be read, or is not the one committed.
+    pub async fn add_segment(&self, segment: Segment) -> Result<bool> {
+        let _in_order = self.taking_in.lock().await;
+        let chunks = segment.chunk_count();
+        let new = self.plan.add(segment).await?;
+        if new {
+            self.board().add_segment(chunks);
+        }
+        Ok(new)
+    }
+
+    /// The views are behind.
+    pub fn mark_dirty(&self) {
+        self.dirty.store(true, SeqCst);
+        self.refresh.notify_one();
+    }
+
+    pub fn input(&self, task: &Task) -> Place {
+        let key = self.job.inputs(&self.bucket.location).key(&task.name);
+        Place { store: Arc::clone(&self.inputs), key }
+    }
+
+    pub fn output(&self, task: &Task) -> Place {
+        let key = self.job.outputs(&self.bucket.location).key(&keys::output_name(&task.name));
+        Place { store: Arc::clone(&self.outputs), key }
+    }
+}

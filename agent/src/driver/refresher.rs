@@ -1,0 +1,164 @@
+//! Refreshes the views: on every closed chunk in a small job, less often in a large one, and at the end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use dayfly_shared::bucket::{JobBucket, existing_outputs};
+use dayfly_shared::clock::{Clock, Moment};
+use dayfly_shared::ids::AgentId;
+use dayfly_shared::job::JobSettings;
+use dayfly_shared::keys::View;
+use dayfly_shared::rng::Dice;
+use dayfly_shared::store::{ETag, Outcome, Result, Store, StoreError, StoreErrorKind};
+use dayfly_shared::views::{Refresh, RefreshAsk, RefreshOver, RefreshReply, refresh_interval};
+
+use super::agent::{Agent, Orders};
+
+/// How often one refresh starts over before it is left to a later one: with 15 updates a second at best, a fleet that
+/// contends harder than this does better to wait.
+const ROUNDS: u32 = 20;
+
+/// The views' refresher of one agent.
+pub struct Refresher {
+    machine: Refresh,
+    bucket: JobBucket,
+    outputs: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    dice: Arc<dyn Dice>,
+}
+
+impl Refresher {
+    pub fn new(
+        me: AgentId,
+        job: JobSettings,
+        bucket: JobBucket,
+        outputs: Arc<dyn Store>,
+        (clock, dice): (Arc<dyn Clock>, Arc<dyn Dice>),
+    ) -> Self {
+        Self { machine: Refresh::new(me, job), bucket, outputs, clock, dice }
+    }
+
+    /// What it knows of the job.
+    pub fn ledger(&self) -> &dayfly_shared::views::Ledger {
+        &self.machine.ledger
+    }
+
+    /// Plans every line of `tasklist.txt` that is not planned; unless `plan_only`, brings the views up to date.
+    ///
+    /// # Errors
+    /// A store that refuses, or views that others kept changing throughout (transient).
+    pub async fn refresh(&mut self, plan_only: bool) -> Result<RefreshOver> {
+        let mut ask = self.machine.begin(plan_only);
+        let mut rounds = 0;
+        let mut wait = Duration::from_millis(20);
+        loop {
+            if ask == RefreshAsk::ReadViews {
+                rounds += 1;
+                if rounds > ROUNDS {
+                    return Err(StoreError {
+                        kind: StoreErrorKind::Transient,
+                        action: "s3:PutObject",
+                        place: self.bucket.place(&self.bucket.keys.view(View::Tasklist)),
+                        detail: format!("others changed the views {ROUNDS} times in a row; left to a later refresh"),
+                    });
+                }
+                if rounds > 1 {
+                    self.clock.sleep(self.dice.up_to(wait)).await;
+                    wait = (wait * 2).min(Duration::from_secs(5));
+                }
+            }
+            let reply = self.answer(ask).await?;
+            match self.machine.on(reply, self.clock.now()) {
+                Some(next) => ask = next,
+                None => break,
+            }
+        }
+        let over = self.machine.take_outcome();
+        Ok(over.unwrap_or(RefreshOver { job_over: false, view_bytes: 0, trimmed: Vec::new() }))
+    }
+
+    async fn answer(&self, ask: RefreshAsk) -> Result<RefreshReply> {
+        Ok(match ask {
+            RefreshAsk::ReadViews => RefreshReply::Views(self.bucket.views().await?),
+            RefreshAsk::Survey => RefreshReply::Surveyed(Box::new(self.bucket.survey(&self.machine.ledger).await?)),
+            RefreshAsk::CheckOutputs(names) => {
+                let place = self
+                    .machine
+                    .ledger
+                    .settings()
+                    .map_or_else(|| self.bucket.location.clone(), |job| job.outputs(&self.bucket.location).clone());
+                RefreshReply::Outputs(existing_outputs(&*self.outputs, &place, names).await?)
+            }
+            RefreshAsk::PutText(number, text) => written(self.bucket.put_segment_text(number, text).await?),
+            RefreshAsk::PutSegment(segment) => {
+                tracing::info!(segment = segment.segment, tasks = segment.tasks, "planning");
+                written(self.bucket.put_segment(&segment).await?)
+            }
+            RefreshAsk::PutView(view, text, condition) => written(self.bucket.put_view(view, text, &condition).await?),
+        })
+    }
+}
+
+fn written(outcome: Outcome<ETag>) -> RefreshReply {
+    match outcome {
+        Outcome::Applied(etag) => RefreshReply::Applied(etag),
+        Outcome::Rejected(_) => RefreshReply::Rejected,
+        Outcome::Unknown(_) => RefreshReply::Unknown,
+    }
+}
+
+/// Refreshes whenever the views are behind, until there are orders to end.
+pub async fn run(agent: Arc<Agent>) {
+    let mut orders = agent.orders();
+    let mut next = Moment::default();
+    loop {
+        let wait = next.since(agent.now().at);
+        tokio::select! {
+            () = agent.refresh.notified() => {}
+            _ = orders.wait_for(|o| matches!(o, Orders::End)) => return,
+        }
+        tokio::select! {
+            () = agent.parts.clock.sleep(wait) => {}
+            _ = orders.wait_for(|o| matches!(o, Orders::End)) => return,
+        }
+        match refresh(&agent).await {
+            Ok(over) => {
+                let tasks = agent.refresher.lock().await.ledger().totals().tasks;
+                let interval = refresh_interval(tasks, agent.job.agents, over.view_bytes);
+                next = agent.now().at.after(interval + agent.parts.dice.up_to(interval / 2));
+            }
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "refreshing the views");
+                next = agent.now().at.after(agent.parts.dice.up_to(Duration::from_secs(5)));
+                agent.mark_dirty();
+            }
+            Err(error) => return agent.fail(error.to_string()),
+        }
+    }
+}
+
+/// One refresh; takes in the segments that it found or made.
+///
+/// # Errors
+/// A store that refuses.
+pub async fn refresh(agent: &Agent) -> Result<RefreshOver> {
+    let mut refresher = agent.refresher.lock().await;
+    agent.dirty.store(false, SeqCst);
+    let over = refresher.refresh(false).await?;
+    agent.note_answer();
+    for name in &over.trimmed {
+        tracing::warn!(name, "a line of tasklist.txt names a task whose output stands; it was taken out");
+    }
+    agent.tally().job_failed = refresher.ledger().totals().failed;
+    let mut new = false;
+    let known = agent.board().segments() as usize;
+    for planned in refresher.ledger().segments().iter().skip(known) {
+        new |= agent.add_segment(planned.segment.clone()).await?;
+    }
+    drop(refresher);
+    if new {
+        agent.note_change();
+    }
+    Ok(over)
+}

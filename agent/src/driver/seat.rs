@@ -1,0 +1,134 @@
+//! A standby seat: the right to wait at the end of a job for chunks that come free.
+
+use std::time::Duration;
+
+use dayfly_shared::bucket::{age, reply_to_error, reply_to_write, semaphore_body};
+use dayfly_shared::claim::{Lease, LeaseAsk, LeaseNews, Prior, Reply};
+use dayfly_shared::records::LeaseState;
+use dayfly_shared::store::{Attributes, Outcome, Rejection, Store};
+
+use super::agent::Agent;
+
+/// Of the expected agents one in so many may wait, and always at least one.
+const AGENTS_A_SEAT: u32 = 100;
+
+/// How many seats an agent tries before it takes them all for taken.
+const TRIES: u32 = 3;
+
+/// The seat that this agent holds, if any.
+#[derive(Default)]
+pub struct Seat(Option<(String, Lease)>);
+
+impl Seat {
+    /// Takes a seat, or keeps the one held. Whether one is held.
+    pub async fn take(&mut self, agent: &Agent) -> bool {
+        if self.keep(agent).await {
+            return true;
+        }
+        let seats = (agent.job.agents / AGENTS_A_SEAT).max(1);
+        let first = u32::try_from(agent.parts.dice.below(seats.into())).unwrap_or(0);
+        for n in 0..seats.min(TRIES) {
+            let key = agent.bucket.keys.seat((first + n) % seats + 1);
+            let prior = match agent.bucket.semaphore(&key).await {
+                Ok(None) => None,
+                Ok(Some((record, meta))) => {
+                    let ttl = Duration::from_secs(record.ttl_seconds.into());
+                    let old = age(meta.served, meta.modified).is_some_and(|a| a > ttl + agent.policy.slack);
+                    if record.state != LeaseState::Released && !old {
+                        continue;
+                    }
+                    Some(Prior { record, etag: meta.etag })
+                }
+                Err(_) => continue,
+            };
+            let nonce = agent.parts.dice.nonce();
+            let (mut lease, ask) =
+                Lease::claim(agent.settings.me.clone(), nonce, agent.policy, prior, None, agent.now());
+            // A seat has no tasks to lose: what earlier holders left in it only grows.
+            lease.draft.tenures.clear();
+            if drive(agent, &key, &mut lease, ask).await == Some(LeaseNews::Acquired) {
+                tracing::info!(seat = key, "waiting on standby");
+                self.0 = Some((key, lease));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Renews the seat when that is due. Whether it is still held.
+    pub async fn keep(&mut self, agent: &Agent) -> bool {
+        let Some((key, mut lease)) = self.0.take() else { return false };
+        if let Some(ask) = lease.on_tick(agent.now().at) {
+            drive(agent, &key, &mut lease, ask).await;
+        }
+        if !lease.is_held() {
+            return false;
+        }
+        self.0 = Some((key, lease));
+        true
+    }
+
+    /// Leaves the seat to somebody else.
+    pub async fn leave(&mut self, agent: &Agent) {
+        let Some((key, mut lease)) = self.0.take() else { return };
+        if let Some(ask) = lease.delete() {
+            drive(agent, &key, &mut lease, ask).await;
+        }
+    }
+}
+
+/// Sends what a lease asks for until something comes of it.
+async fn drive(agent: &Agent, key: &str, lease: &mut Lease, first: LeaseAsk) -> Option<LeaseNews> {
+    let mut ask = Some(first);
+    loop {
+        let request = match ask.take() {
+            Some(request) => request,
+            None => {
+                let now = agent.now().at;
+                agent.parts.clock.sleep(lease.wake_at()?.since(now)).await;
+                match lease.on_tick(agent.now().at) {
+                    Some(request) => request,
+                    None => continue,
+                }
+            }
+        };
+        let reply = answer(&**agent.bucket.store(), key, request).await;
+        let (news, next) = lease.on_reply(reply, agent.now());
+        if news.is_some() {
+            return news;
+        }
+        ask = next;
+    }
+}
+
+/// Carries out a lease's request.
+pub async fn answer(store: &dyn Store, key: &str, ask: LeaseAsk) -> Reply {
+    match ask {
+        LeaseAsk::Put { record, condition } => {
+            reply_to_write(store.put(key, semaphore_body(&record), &Attributes::json(), &condition).await)
+        }
+        LeaseAsk::Get => match store.get(key, None).await {
+            Ok(None) => Reply::Absent,
+            Ok(Some(object)) => {
+                let etag = object.meta.etag.clone();
+                match object.bytes().await {
+                    Ok(bytes) => match dayfly_shared::records::from_json(&bytes) {
+                        Ok(record) => Reply::Semaphore(Box::new(record), etag),
+                        // Somebody wrote over it by hand: not one's own any more.
+                        Err(_) => Reply::Absent,
+                    },
+                    Err(error) => reply_to_error(&error),
+                }
+            }
+            Err(error) => reply_to_error(&error),
+        },
+        LeaseAsk::Delete { etag } => match store.delete(key, Some(&etag)).await {
+            Ok(Outcome::Applied(())) => Reply::Applied(etag),
+            Ok(Outcome::Rejected(Rejection::Conflict)) => Reply::Conflict,
+            Ok(Outcome::Rejected(Rejection::Missing)) => Reply::Missing,
+            Ok(Outcome::Rejected(_)) => Reply::Rejected,
+            Ok(Outcome::Unknown(_)) => Reply::Unknown,
+            Err(error) => reply_to_error(&error),
+        },
+    }
+}

@@ -1,0 +1,234 @@
+//! One slot: finds a chunk, works on it, finds the next; and decides what to do when there is none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dayfly_shared::bucket::age;
+use dayfly_shared::claim::{Candidate, Prior, TenureOver, Verdict};
+use dayfly_shared::clock::Moment;
+use dayfly_shared::ids::{AgentId, ChunkId, Nonce};
+use dayfly_shared::job::SCHEMA;
+use dayfly_shared::records::{LeaseState, Semaphore, TaskOutcome};
+use dayfly_shared::store::{Result, StoreErrorKind};
+use tokio::sync::watch;
+
+use super::agent::{Agent, Orders};
+use super::{closing, tenure_run};
+
+/// What a search came to.
+enum Choice {
+    Claim(ChunkId, Option<Box<Prior>>),
+    Nothing(Verdict),
+}
+
+/// A verdict older than this is looked at again before anything is decided on it.
+const VERDICT_FRESH: Duration = Duration::from_millis(500);
+
+/// Works until there are orders to end.
+pub async fn run(agent: Arc<Agent>, index: u32) {
+    let mut orders = agent.orders();
+    let spread = agent.parts.dice.up_to(agent.settings.boot_spread);
+    wait_or_orders(&agent, &mut orders, spread).await;
+    let mut first = true;
+    loop {
+        let standing = orders.borrow_and_update().clone();
+        match standing {
+            Orders::Work => {}
+            Orders::Pause(_) => {
+                let _ = orders.changed().await;
+                continue;
+            }
+            Orders::Drain { .. } | Orders::Halt | Orders::End => return,
+        }
+        // From before the search: a change while it goes on must not be slept through.
+        let mut changes = agent.changes();
+        match choose(&agent, std::mem::take(&mut first)).await {
+            Ok(Choice::Claim(chunk, prior)) => {
+                let over = tenure_run::run(&agent, index, chunk, prior).await;
+                settle(&agent, chunk, over);
+            }
+            Ok(Choice::Nothing(verdict)) => idle(&agent, verdict, &mut orders, &mut changes).await,
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "looking for work");
+                wait_or_orders(&agent, &mut orders, agent.parts.dice.up_to(Duration::from_secs(5))).await;
+            }
+            Err(error) => agent.fail(error.to_string()),
+        }
+    }
+}
+
+async fn wait_or_orders(agent: &Agent, orders: &mut watch::Receiver<Orders>, wait: Duration) {
+    tokio::select! {
+        () = agent.parts.clock.sleep(wait) => {}
+        _ = orders.changed() => orders.mark_changed(),
+    }
+}
+
+async fn choose(agent: &Agent, first: bool) -> Result<Choice> {
+    let _one_at_a_time = agent.search.lock().await;
+    let mut first = first;
+    loop {
+        let draw = agent.parts.dice.next_u64();
+        let now = agent.now().at;
+        let first_choice = if std::mem::take(&mut first) { agent.board().first_choice(draw) } else { None };
+        let candidate = match first_choice {
+            Some(chunk) => Candidate::Open(chunk),
+            None => agent.board().next(draw, now),
+        };
+        match candidate {
+            Candidate::Open(chunk) => return Ok(begin(agent, chunk, None)),
+            Candidate::Take(chunk, prior) => return Ok(begin(agent, chunk, Some(prior))),
+            Candidate::Look(chunk) => {
+                let found = look(agent, chunk).await?;
+                agent.board().on_look(chunk, found, agent.now().at);
+            }
+            Candidate::List(chunk) => {
+                let page = agent.bucket.coverage(chunk).await?;
+                agent.board().on_page(&page, agent.now().at);
+            }
+            Candidate::None(verdict) => return Ok(Choice::Nothing(verdict)),
+        }
+        agent.note_answer();
+    }
+}
+
+fn begin(agent: &Agent, chunk: ChunkId, prior: Option<Box<Prior>>) -> Choice {
+    agent.board().begin(chunk);
+    agent.tally().active += 1;
+    Choice::Claim(chunk, prior)
+}
+
+type Seen = (Semaphore, dayfly_shared::store::ETag, Option<Duration>);
+
+async fn look(agent: &Agent, chunk: ChunkId) -> Result<Option<Seen>> {
+    let key = agent.plan.semaphore_key(chunk);
+    match agent.bucket.semaphore(&key).await {
+        Ok(found) => Ok(found.map(|(record, meta)| (record, meta.etag, age(meta.served, meta.modified)))),
+        // Somebody's own text under a semaphore's name: a holder that never renews. It expires like any other.
+        Err(error) if error.kind == StoreErrorKind::Corrupt => {
+            tracing::warn!(%error, "a semaphore that is none");
+            let meta = agent.bucket.store().head(&key).await?;
+            Ok(meta.map(|meta| (unreadable(agent), meta.etag, age(meta.served, meta.modified))))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn unreadable(agent: &Agent) -> Semaphore {
+    Semaphore {
+        schema: SCHEMA,
+        agent: AgentId::of("unknown", Nonce(0)),
+        tenure: Nonce(0),
+        write: 0,
+        epoch: 1,
+        ttl_seconds: agent.job.lease_ttl_seconds,
+        state: LeaseState::Held,
+        since: agent.now().wall,
+        name: None,
+        decided: 0,
+        running: None,
+        attempts: Vec::new(),
+        losses: 0,
+        tenures: Vec::new(),
+    }
+}
+
+/// Notes how a tenure ended.
+fn settle(agent: &Agent, chunk: ChunkId, over: TenureOver) {
+    let now = agent.now().at;
+    match over {
+        TenureOver::NotOurs | TenureOver::Lost => agent.board().end(chunk, true, now),
+        TenureOver::Released => agent.board().end(chunk, false, now),
+        TenureOver::AlreadyClosed => agent.board().end_closed(chunk),
+        TenureOver::Closed(result) => {
+            agent.board().end_closed(chunk);
+            let failed = |r: &dayfly_shared::records::TaskResult| matches!(r.outcome, TaskOutcome::Failed { .. });
+            let failed = result.tasks.iter().filter(|r| failed(r)).count() as u64;
+            let mut tally = agent.tally();
+            tally.failed += failed;
+            tally.done += result.tasks.len() as u64 - failed;
+            drop(tally);
+            agent.mark_dirty();
+        }
+        TenureOver::Broken(why) => {
+            agent.board().end(chunk, true, now);
+            agent.fail(why);
+        }
+    }
+    agent.tally().active -= 1;
+    agent.note_change();
+}
+
+/// There is nothing to claim: waits until there may be, or ends the agent if this is its last slot at work.
+async fn idle(
+    agent: &Arc<Agent>,
+    verdict: Verdict,
+    orders: &mut watch::Receiver<Orders>,
+    changes: &mut watch::Receiver<u64>,
+) {
+    let at = agent.now().at;
+    // One idle slot watches for all; the others sleep until it, or a slot that finishes, wakes them.
+    let mut seat = tokio::select! {
+        seat = agent.poll.lock() => seat,
+        _ = changes.changed() => return,
+        _ = orders.changed() => return orders.mark_changed(),
+    };
+    if agent.now().at.since(at) > VERDICT_FRESH {
+        return;
+    }
+    match new_segments(agent).await {
+        Ok(true) => return agent.note_change(),
+        Ok(false) => {}
+        Err(error) if error.is_transient() => tracing::warn!(%error, "looking for new lines"),
+        Err(error) => return agent.fail(error.to_string()),
+    }
+    let alone = agent.tally().active == 0;
+    let mut wait = agent.policy.heartbeat();
+    if let Some(again) = verdict.look_again {
+        // A moment more than the lease's end, so that this look finds it expired.
+        wait = wait.min(again.since(agent.now().at) + Duration::from_millis(50));
+    }
+    if alone {
+        let closing = if verdict.all_closed {
+            closing::all_closed(agent).await
+        } else {
+            closing::others_work(agent, &mut seat).await
+        };
+        match closing {
+            closing::Next::Search => return agent.note_change(),
+            closing::Next::Wait => {}
+            closing::Next::End => {
+                let _no_search = agent.search.lock().await;
+                if agent.tally().active == 0 {
+                    seat.leave(agent).await;
+                    agent.order(Orders::End);
+                }
+                return;
+            }
+        }
+    }
+    tokio::select! {
+        () = agent.parts.clock.sleep(wait) => {}
+        _ = changes.changed() => {}
+        _ = orders.changed() => orders.mark_changed(),
+    }
+    if alone {
+        seat.keep(agent).await;
+    }
+}
+
+/// Takes in segments that others made. Whether there were any.
+pub async fn new_segments(agent: &Agent) -> Result<bool> {
+    let known = agent.board().segments();
+    let mut new = false;
+    for segment in agent.bucket.segments_after(known).await? {
+        new |= agent.add_segment(segment).await?;
+    }
+    agent.note_answer();
+    Ok(new)
+}
+
+/// Whether nothing has been heard of the store for so long that going on is a waste.
+pub fn is_cut_off(agent: &Agent, now: Moment) -> bool {
+    now.since(agent.tally().answered) > agent.settings.give_up_after
+}

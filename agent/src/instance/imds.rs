@@ -1,0 +1,68 @@
+//! The instance metadata service, version 2 (EC2 user guide, "Use the Instance Metadata Service to access instance
+//! metadata"), through the SDK's client, which gets and renews the session token.
+
+use async_trait::async_trait;
+
+use super::InstanceMetadata;
+
+/// The service of this instance, at the link-local address, or where `AWS_EC2_METADATA_SERVICE_ENDPOINT` says.
+pub struct Imds(aws_config::imds::Client);
+
+/// The SDK's own variable for another address.
+const ENDPOINT_VARIABLE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+
+impl Imds {
+    /// A client; nothing is sent yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut builder = aws_config::imds::Client::builder();
+        if let Ok(endpoint) = std::env::var(ENDPOINT_VARIABLE) {
+            // An address that is no URL shows as a service that does not answer.
+            builder = builder.endpoint(endpoint).unwrap_or_else(|_| aws_config::imds::Client::builder());
+        }
+        Self(builder.build())
+    }
+
+    async fn get(&self, path: &str) -> Result<Option<String>, String> {
+        match self.0.get(path).await {
+            Ok(value) => Ok(Some(value.into())),
+            Err(aws_config::imds::client::error::ImdsError::ErrorResponse(response))
+                if response.response().status().as_u16() == 404 =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(format!(
+                "the instance metadata service does not answer: {}. On EC2, is it enabled (IMDSv2)? Elsewhere give the \
+                 settings as flags, without --metadata",
+                chain(&error)
+            )),
+        }
+    }
+}
+
+impl Default for Imds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[async_trait]
+impl InstanceMetadata for Imds {
+    async fn user_data(&self) -> Result<Option<String>, String> {
+        self.get("/latest/user-data").await
+    }
+
+    async fn value(&self, name: &str) -> Option<String> {
+        self.get(&format!("/latest/meta-data/{name}")).await.ok().flatten()
+    }
+}

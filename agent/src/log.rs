@@ -1,0 +1,74 @@
+//! The agent's log: the same events on standard error and in `log.txt` as lines for people, and in `log.jsonl` as JSON,
+//! which goes to the bucket.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::driver::Journal;
+
+/// Chooses what is logged: `target=level` pairs with commas between.
+const FILTER_VARIABLE: &str = "DAYFLY_LOG";
+/// Our own events from `info` on, others' from `warn` on.
+const FILTER: &str = "warn,dayfly_agent=info,dayfly_shared=info";
+
+/// The log's files.
+pub struct Log {
+    json: PathBuf,
+}
+
+impl Log {
+    /// Opens the log in `folder` and sends every event there from now on; with `quiet` not to standard error.
+    ///
+    /// # Errors
+    /// A folder that cannot be written: the text names it and the flag.
+    pub fn open(folder: &Path, quiet: bool) -> Result<Self, String> {
+        std::fs::create_dir_all(folder).map_err(|e| {
+            format!("the work folder {} cannot be made: {e}; choose another with --work-dir", folder.display())
+        })?;
+        let json = folder.join("log.jsonl");
+        // Opened here once by hand: the appender panics where it cannot.
+        for file in [&json, &folder.join("log.txt")] {
+            std::fs::OpenOptions::new().create(true).append(true).open(file).map_err(|e| {
+                format!("the log {} cannot be written: {e}; choose another folder with --work-dir", file.display())
+            })?;
+        }
+        let wanted = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| FILTER.to_owned());
+        let filter: Targets =
+            wanted.parse().map_err(|e| format!("{FILTER_VARIABLE} is not a filter such as '{FILTER}': {e}"))?;
+        let appender = |name: &str| tracing_appender::rolling::never(folder, name);
+        let as_json = tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .with_writer(appender("log.jsonl"));
+        let as_text =
+            tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(appender("log.txt"));
+        let on_stderr = (!quiet)
+            .then(|| tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(io::stderr));
+        tracing_subscriber::registry()
+            .with(as_json.with_filter(filter.clone()))
+            .with(as_text.with_filter(filter.clone()))
+            .with(on_stderr.map(|layer| layer.with_filter(filter.clone())))
+            .try_init()
+            .map_err(|e| format!("the log cannot be set up: {e}"))?;
+        Ok(Self { json })
+    }
+}
+
+#[async_trait]
+impl Journal for Log {
+    async fn size(&self) -> u64 {
+        tokio::fs::metadata(&self.json).await.map_or(0, |m| m.len())
+    }
+
+    async fn content(&self) -> io::Result<Vec<u8>> {
+        tokio::fs::read(&self.json).await
+    }
+}

@@ -1,0 +1,72 @@
+//! What is done with a task: the port that built-in processors and programs share.
+//!
+//! A processor reads the task's input and stages its output through a [`TaskIo`]. It never commits: the output becomes
+//! visible only when the driver puts it, create-only. A built-in processor streams ([`TaskIo::open_input`],
+//! [`TaskIo::write`]); a program works on files ([`TaskIo::scratch`], [`TaskIo::input_to_file`],
+//! [`TaskIo::output_from_file`]). Dropping the future stops the work.
+
+mod sink;
+mod task_io;
+mod xor;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dayfly_shared::bucket::JobBucket;
+use dayfly_shared::job::ProcessorSettings;
+use dayfly_shared::store::{StoreError, StoreErrorKind};
+
+pub use sink::{Staged, StagedBody};
+pub use task_io::{OpenUpload, Place, Scratch, TaskIo};
+pub use xor::{Xor, xor_in_place};
+
+/// Why a task, or a processor's start, did not work out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The work itself failed; spends one of the task's attempts.
+    #[error("{error}")]
+    Processor {
+        /// What went wrong.
+        error: String,
+        /// Whether another try cannot help.
+        permanent: bool,
+    },
+    /// The store did not answer, or what arrived was damaged on the way: tried again without spending an attempt.
+    #[error("{0}")]
+    Interrupted(String),
+    /// The store refuses, or this machine cannot: no task would fare better, so the agent stops.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error.kind {
+            StoreErrorKind::Transient | StoreErrorKind::Corrupt => Failure::Interrupted(error.to_string()),
+            _ => Failure::Refused(error.to_string()),
+        }
+    }
+}
+
+/// Does tasks of one kind.
+#[async_trait]
+pub trait Processor: Send + Sync {
+    /// Makes ready, once an agent, before the first claim: what fails here burns no task.
+    ///
+    /// # Errors
+    /// What is missing, where, and the fix.
+    async fn prepare(&self, job: &JobBucket) -> Result<(), Failure>;
+
+    /// Does one task: reads its input and stages its output.
+    ///
+    /// # Errors
+    /// What went wrong.
+    async fn process(&self, task: &mut TaskIo) -> Result<(), Failure>;
+}
+
+/// The processor that a job asks for.
+pub fn of(settings: &ProcessorSettings) -> Arc<dyn Processor> {
+    match settings {
+        ProcessorSettings::Xor { kernel } => Arc::new(Xor::new(kernel.clone())),
+    }
+}
