@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 
 pub mod conformance;
 mod counted;
-mod digest;
+pub mod digest;
 mod local;
 mod memory;
 mod patient;
