@@ -135,6 +135,12 @@ async fn an_edited_file_is_another_version() {
     assert!(matches!(b.put("tasklist.txt", "view", Condition::Update(third)).await, Outcome::Applied(_)));
     let meta = b.store.head("tasklist.txt").await.unwrap().unwrap();
     assert_eq!(meta.metadata.get("by").map(String::as_str), Some("api"));
+    // Another file with the same size and time is another version, too.
+    fs::write(b.file("new"), "edit").unwrap();
+    let dated = std::process::Command::new("touch").arg("-r").arg(b.file("tasklist.txt")).arg(b.file("new")).status();
+    assert!(dated.unwrap().success());
+    fs::rename(b.file("new"), b.file("tasklist.txt")).unwrap();
+    assert_eq!(b.etag("tasklist.txt").await, Some(md5("edit")));
     fs::remove_file(b.file("tasklist.txt")).unwrap();
     assert_eq!(b.etag("tasklist.txt").await, None);
     b.created("tasklist.txt", "anew").await;
@@ -319,4 +325,34 @@ async fn a_half_removed_upload_completes_again() {
     let over = b.store.upload_complete(&upload, &parts, &Condition::Overwrite).await.unwrap();
     assert_eq!(over, first);
     assert_eq!(b.text("k").await.as_deref(), Some("part"));
+}
+
+/// Once an abort has returned, no completion that was under way makes the object appear.
+#[tokio::test]
+async fn an_abort_is_final() {
+    let b = Bucket::new();
+    let mut aborted = 0;
+    for _ in 0..20 {
+        let upload = b.store.upload_begin("k", &Attributes::default()).await.unwrap();
+        let first = b.store.upload_part(&upload, 1, vec![1; 5 << 20].into()).await.unwrap();
+        let last = b.store.upload_part(&upload, 2, Bytes::from_static(b"end")).await.unwrap();
+        let parts = [first, last];
+        let complete = b.store.upload_complete(&upload, &parts, &Condition::Create);
+        let abort = async {
+            b.store.upload_abort(&upload).await.unwrap();
+            b.store.head("k").await.unwrap().is_some()
+        };
+        let (end, stood) = futures::join!(complete, abort);
+        match end.unwrap() {
+            Outcome::Applied(_) => assert!(stood, "the object appeared after the abort"),
+            end => {
+                assert_eq!(end, Outcome::Rejected(Rejection::NoSuchUpload));
+                aborted += 1;
+            }
+        }
+        assert_eq!(b.text("k").await.is_some(), stood);
+        b.store.delete("k", None).await.unwrap();
+        assert_eq!(b.store.uploads("").await.unwrap(), []);
+    }
+    assert!(aborted > 0, "every completion came first");
 }
