@@ -211,7 +211,8 @@ pub struct ListPage {
     pub entries: Vec<Entry>,
     /// The folders, each with its trailing `/`, where [`ListQuery::fold`] is set.
     pub folders: Vec<String>,
-    /// Where the next page starts (a `start_after`), if there is one.
+    /// Where the next page starts (a `start_after`), if there is one. Not always a key: behind a folder it is a text that
+    /// sorts after all keys in it.
     pub next: Option<String>,
     /// The store's `Date` in this answer.
     pub served: Option<Timestamp>,

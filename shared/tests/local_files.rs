@@ -86,6 +86,35 @@ async fn objects_are_plain_files() {
     assert!(!b.file("a/%e/b").exists());
 }
 
+/// The longest keys that there are, of whatever takes most room on disk.
+#[tokio::test]
+async fn the_longest_keys_have_a_place() {
+    let b = Bucket::new();
+    let mut keys = ["/", "a/", "\n", "%", "n", "\u{fc}", "..", "../", "%25", "\0/"].map(|part| {
+        let mut key = part.repeat(1024 / part.len());
+        key.push_str(&"x".repeat(1024 - key.len()));
+        key
+    });
+    for key in &keys {
+        b.created(key, key).await;
+    }
+    keys.sort();
+    assert_eq!(b.keys().await, keys);
+    for key in &keys {
+        assert_eq!(b.text(key).await.as_ref(), Some(key));
+    }
+    let long = "k".repeat(1025);
+    for error in [
+        b.store.put(&long, Bytes::new(), &Attributes::default(), &Condition::Create).await.unwrap_err(),
+        b.store.head(&long).await.unwrap_err(),
+        b.store.delete("", None).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind, StoreErrorKind::Unsupported);
+    }
+    // Directories this deep are more than the library's own removal can hold open at once.
+    assert!(std::process::Command::new("rm").arg("-rf").arg(b.dir.path()).status().unwrap().success());
+}
+
 #[tokio::test]
 async fn files_put_by_hand_are_objects() {
     let b = Bucket::new();
@@ -252,6 +281,10 @@ async fn what_is_no_object_is_passed_by() {
     fs::write(b.dir.path().join(std::ffi::OsStr::from_bytes(b"latin-\xfc")), "x").unwrap();
     fs::write(b.file("x%d"), "not written so by the store").unwrap();
     fs::create_dir(b.file("empty")).unwrap();
+    fs::write(b.file("%e"), "the empty key").unwrap();
+    let deep = b.file(&"deep name/".repeat(110));
+    fs::create_dir_all(&deep).unwrap();
+    fs::write(deep.join("x"), "a key of 1101 bytes").unwrap();
     b.created("k", "x").await;
     assert_eq!(b.keys().await, ["k"]);
     let folded = ListQuery { fold: true, ..ListQuery::under("") };
