@@ -22,14 +22,14 @@ mod local;
 mod memory;
 mod patient;
 mod rules;
-//mod s3;
+mod s3;
 mod shared;
 
 pub use counted::{Counted, RequestCounts};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use patient::Patient;
-//pub use s3::{S3Settings, S3Store, S3Timeouts};
+pub use s3::{S3Settings, S3Store, S3Timeouts};
 
 /// An object's entity tag, opaque, without the quotes that HTTP puts around it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
