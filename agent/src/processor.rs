@@ -17,7 +17,7 @@ use dayfly_shared::job::ProcessorSettings;
 use dayfly_shared::store::{StoreError, StoreErrorKind};
 
 pub use sink::{Staged, StagedBody};
-pub use task_io::{OpenUpload, Place, Scratch, TaskIo};
+pub use task_io::{Around, OpenUpload, Place, Scratch, TaskIo, Waiting};
 pub use xor::{Xor, xor_in_place};
 
 /// Why a task, or a processor's start, did not work out.
@@ -42,7 +42,10 @@ pub enum Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error.kind {
-            StoreErrorKind::Transient | StoreErrorKind::Corrupt => Failure::Interrupted(error.to_string()),
+            // An upload that somebody dropped under way (a clean-up, a lifecycle rule) is made anew.
+            StoreErrorKind::Transient | StoreErrorKind::Corrupt | StoreErrorKind::NoSuchUpload => {
+                Failure::Interrupted(error.to_string())
+            }
             _ => Failure::Refused(error.to_string()),
         }
     }

@@ -98,8 +98,8 @@ fn user_data_names_the_job_and_its_store() {
     let output = service.run_agent(&[]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("s3:GetObject s3://the-bucket/the-job/job.json"), "{text}");
-    assert!(service.asked().iter().any(|r| r.starts_with("get /the-bucket/the-job/job.json")), "{:?}", service.asked());
+    assert!(text.contains("s3:GetObject s3://the-bucket/the-job/plan/"), "{text}");
+    assert!(service.asked().iter().any(|r| r.starts_with("get /the-bucket/the-job/plan/")), "{:?}", service.asked());
     assert!(service.asked().contains(&"get /latest/meta-data/instance-id".to_owned()));
 }
 
@@ -108,7 +108,7 @@ fn flags_outrank_user_data() {
     let service = Service::start(Some(r#"{"job": "s3://the-bucket/the-job", "endpoint_url": "ENDPOINT"}"#));
     let output = service.run_agent(&["--job", "s3://other/job", "--region", "eu-west-1"]);
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("s3://other/job/job.json"), "{text}");
+    assert!(text.contains("s3://other/job/plan/"), "{text}");
 }
 
 #[test]

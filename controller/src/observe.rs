@@ -140,18 +140,10 @@ impl Observer {
     }
 
     async fn catch_up(&mut self) -> Result<()> {
-        let survey = self.job.survey(&self.ledger).await?;
-        for (segment, text) in survey.segments {
-            self.ledger.add_segment(segment, text.lines().map(str::to_owned).collect());
-        }
-        for result in &survey.results {
+        for result in &self.job.catch_up(&mut self.ledger).await? {
             self.ends.extend(ends(result));
-            self.ledger.add_result(result);
         }
-        self.dead += survey.dead_letters.len();
-        for task in survey.dead_letters {
-            self.ledger.add_dead_letter(task);
-        }
+        self.dead = self.ledger.dead_letter_count();
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::ids::{AgentId, Attempt, ChunkId, TaskId};
 use crate::job::{JobSettings, Location, SCHEMA};
 use crate::keys::{Keys, View, output_name};
-use crate::plan::Segment;
+use crate::plan::{Segment, stored_lines};
 use crate::records::{
     AgentRecord, Control, DeadLetter, LeaseState, ResultRecord, Semaphore, Summary, from_json, to_json,
 };
@@ -29,6 +29,9 @@ use crate::views::{Ledger, MARK, Survey, ViewRead, ViewsRead};
 
 /// How many small objects are read at once: enough to hide S3's latency, few enough to be polite.
 const READS_AT_ONCE: usize = 16;
+
+/// How often a body that does not arrive whole is read; opening it has patience of its own.
+const READ_TRIES: u32 = 3;
 
 /// User metadata of an output: the attempt that made it.
 pub const META_ATTEMPT: &str = "dayfly-attempt";
@@ -92,7 +95,7 @@ pub fn stood(meta: &ObjectMeta) -> Stood {
 
 fn bad_record(store: &dyn Store, key: &str, why: impl std::fmt::Display) -> StoreError {
     StoreError {
-        kind: StoreErrorKind::Corrupt,
+        kind: StoreErrorKind::BadRecord,
         action: "s3:GetObject",
         place: store.place(key),
         detail: format!("it is not the record it should be: {why}"),
@@ -115,8 +118,22 @@ impl JobBucket {
         self.store.place(key)
     }
 
+    /// A whole object. One that is damaged on its way, or breaks off, is read again.
+    ///
+    /// # Errors
+    /// A store that refuses, or that delivers nothing whole in some tries.
+    pub async fn read(&self, key: &str) -> Result<Option<(ObjectMeta, Bytes)>> {
+        let mut tries = 1;
+        loop {
+            match self.store.read(key).await {
+                Err(error) if tries < READ_TRIES && error.is_passing() => tries += 1,
+                answer => return answer,
+            }
+        }
+    }
+
     async fn record<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<Option<(T, ObjectMeta)>> {
-        let Some((meta, bytes)) = self.store.read(key).await? else { return Ok(None) };
+        let Some((meta, bytes)) = self.read(key).await? else { return Ok(None) };
         let record = from_json(&bytes).map_err(|e| bad_record(&*self.store, key, e))?;
         Ok(Some((record, meta)))
     }
@@ -124,7 +141,17 @@ impl JobBucket {
     /// The records under the given keys; those that went away meanwhile are left out.
     async fn records<T: serde::de::DeserializeOwned + Send>(&self, keys: Vec<String>) -> Result<Vec<T>> {
         stream::iter(keys)
-            .map(|key| async move { Ok(self.record::<T>(&key).await?.map(|(record, _)| record)) })
+            .map(|key| async move {
+                match self.record::<T>(&key).await {
+                    Ok(found) => Ok(found.map(|(record, _)| record)),
+                    // One that cannot be read is no reason to stop everything that reads all of them.
+                    Err(error) if error.kind == StoreErrorKind::BadRecord => {
+                        tracing::warn!(%error, "passing over a record");
+                        Ok(None)
+                    }
+                    Err(error) => Err(error),
+                }
+            })
             .buffered(READS_AT_ONCE)
             .try_filter_map(|found| async move { Ok(found) })
             .try_collect()
@@ -137,9 +164,9 @@ impl JobBucket {
     /// A store that refuses, or a `job.json` that cannot be used: the text names the field and the fix.
     pub async fn job_settings(&self) -> Result<Option<JobSettings>> {
         let key = self.keys.job();
-        let Some((_, bytes)) = self.store.read(&key).await? else { return Ok(None) };
+        let Some((_, bytes)) = self.read(&key).await? else { return Ok(None) };
         JobSettings::parse(&bytes).map(Some).map_err(|e| StoreError {
-            kind: StoreErrorKind::Corrupt,
+            kind: StoreErrorKind::BadRecord,
             action: "reading",
             place: self.store.place(&key),
             detail: e.to_string(),
@@ -160,6 +187,14 @@ impl JobBucket {
         }
         let last = (1..).take_while(|n| committed.contains(n)).last().unwrap_or(0);
         Ok((last, texts.contains(&(last + 1))))
+    }
+
+    /// The commit of a segment.
+    ///
+    /// # Errors
+    /// A store that refuses.
+    pub async fn segment(&self, number: u32) -> Result<Option<Segment>> {
+        Ok(self.record(&self.keys.segment(number)).await?.map(|(segment, _)| segment))
     }
 
     /// The commits of the segments after the first `known`.
@@ -200,37 +235,42 @@ impl JobBucket {
             let key = self.keys.segment(number);
             let Some((segment, _)) = self.record::<Segment>(&key).await? else { break };
             let text = self.segment_text(&segment, None).await?;
-            survey.segments.push((segment, String::from_utf8_lossy(&text).into_owned()));
+            let names = stored_lines(&String::from_utf8_lossy(&text)).map(str::to_owned).collect();
+            survey.segments.push((segment, names));
         }
         if lone {
-            let text = self.store.read(&self.keys.segment_text(last + 1)).await?;
+            let text = self.read(&self.keys.segment_text(last + 1)).await?;
             survey.lone_text = text.map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned());
         }
-        let entries = self.store.list_all(&self.keys.results()).await?;
-        let fresh = |e: &Entry| self.keys.parse_chunk(&e.key).is_some_and(|c| !ledger.is_closed(c));
-        survey.results = self.records(entries.into_iter().filter(fresh).map(|e| e.key).collect()).await?;
+        survey.closed = self.closed_after(ledger).await?.into_iter().map(|(chunk, _)| chunk).collect();
+        // After the results: a task's dead letter is put before its chunk's result.
         let entries = self.store.list_all(&self.keys.dead_letters()).await?;
         let dead = entries.iter().filter_map(|e| self.keys.parse_dead_letter(&e.key));
         survey.dead_letters = dead.filter(|t| !ledger.has_dead_letter(*t)).collect();
         Ok(survey)
     }
 
-    /// Brings `ledger` up to date; for readers that write nothing.
+    /// Chunks with a result that `ledger` does not know, and the results' keys.
+    async fn closed_after(&self, ledger: &Ledger) -> Result<Vec<(ChunkId, String)>> {
+        let entries = self.store.list_all(&self.keys.results()).await?;
+        let closed = entries.into_iter().filter_map(|e| Some((self.keys.parse_chunk(&e.key)?, e.key)));
+        Ok(closed.filter(|(chunk, _)| !ledger.is_closed(*chunk)).collect())
+    }
+
+    /// Brings `ledger` up to date with all figures, reading every new result; for readers that write nothing. The new
+    /// results.
     ///
     /// # Errors
     /// A store that refuses.
-    pub async fn catch_up(&self, ledger: &mut Ledger) -> Result<()> {
-        let survey = self.survey(ledger).await?;
-        for (segment, text) in survey.segments {
-            ledger.add_segment(segment, text.lines().map(str::to_owned).collect());
-        }
-        for result in &survey.results {
+    pub async fn catch_up(&self, ledger: &mut Ledger) -> Result<Vec<ResultRecord>> {
+        let closed = self.closed_after(ledger).await?;
+        let results: Vec<ResultRecord> = self.records(closed.into_iter().map(|(_, key)| key).collect()).await?;
+        let survey = Survey { closed: Vec::new(), ..self.survey(ledger).await? };
+        ledger.take_in(survey);
+        for result in &results {
             ledger.add_result(result);
         }
-        for task in survey.dead_letters {
-            ledger.add_dead_letter(task);
-        }
-        Ok(())
+        Ok(results)
     }
 
     /// A view, with its version and mark.
@@ -238,7 +278,7 @@ impl JobBucket {
     /// # Errors
     /// A store that refuses.
     pub async fn view(&self, view: View) -> Result<Option<ViewRead>> {
-        Ok(self.store.read(&self.keys.view(view)).await?.map(|(meta, bytes)| ViewRead {
+        Ok(self.read(&self.keys.view(view)).await?.map(|(meta, bytes)| ViewRead {
             etag: meta.etag,
             modified: meta.modified,
             marked: meta.metadata.contains_key(MARK),
@@ -450,9 +490,8 @@ impl JobBucket {
 /// # Errors
 /// A store that refuses.
 pub async fn existing_outputs(outputs: &dyn Store, place: &Location, names: Vec<String>) -> Result<BTreeSet<String>> {
-    /// Above so many names one listing of everything is cheaper than a head each: a page of 1,000 keys costs what 12
-    /// heads cost.
-    const HEADS_AT_MOST: usize = 100;
+    /// Above so many names one listing of everything is cheaper than a head each.
+    const HEADS_AT_MOST: usize = 2000;
     if names.len() > HEADS_AT_MOST {
         let keys: BTreeSet<String> = outputs.list_all(place.prefix()).await?.into_iter().map(|e| e.key).collect();
         return Ok(names.into_iter().filter(|n| keys.contains(&place.key(&output_name(n)))).collect());
@@ -460,9 +499,6 @@ pub async fn existing_outputs(outputs: &dyn Store, place: &Location, names: Vec<
     stream::iter(names)
         .map(|name| async move {
             let key = place.key(&output_name(&name));
-            if key.len() > crate::keys::KEY_MAX {
-                return Ok(None);
-            }
             Ok(outputs.head(&key).await?.map(|_| name))
         })
         .buffer_unordered(READS_AT_ONCE)

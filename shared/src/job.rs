@@ -141,7 +141,8 @@ pub struct JobSettings {
     /// Where the outputs go; absent: to the job's own prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Location>,
-    /// How many agents are expected; chunks and standby seats are cut for so many. More or fewer may come.
+    /// How many tasks are expected to run at once (agents times their slots); chunks and standby seats are cut for so
+    /// many. More or fewer may come.
     #[serde(default = "default_agents")]
     pub agents: u32,
     /// How long a lease lasts without a renewal, in seconds.

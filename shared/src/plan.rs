@@ -15,6 +15,9 @@ use crate::keys;
 /// chunks shrink from large to one task.
 pub const ONE_TASK_CHUNKS: usize = 10_000;
 
+/// The largest chunk has one task in so many.
+const LARGEST_CHUNK: usize = 500;
+
 /// A task of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Task {
@@ -173,16 +176,18 @@ pub fn text_checksum(text: &[u8]) -> String {
 
 /// How many tasks each chunk gets. Up to [`ONE_TASK_CHUNKS`]: one. Above: *factoring* (Hummel, Schonberg and Flynn, 1992):
 /// each round of as many chunks as agents hands out half of what is left, so that the first chunks cost few requests a
-/// task and the last ones even out the end.
+/// task and the last ones even out the end. No chunk has more than a five-hundredth of the tasks: a job whose agents were
+/// not counted, or that run many tasks at once, still spreads.
 pub fn chunk_sizes(tasks: usize, agents: u32) -> Vec<usize> {
     if tasks <= ONE_TASK_CHUNKS {
         return vec![1; tasks];
     }
     let agents = agents.max(1) as usize;
+    let most = tasks / LARGEST_CHUNK;
     let mut sizes = Vec::new();
     let mut left = tasks;
     while left > 0 {
-        let size = (left / (2 * agents)).max(1);
+        let size = (left / (2 * agents)).clamp(1, most);
         for _ in 0..agents {
             if left == 0 {
                 break;
@@ -202,11 +207,16 @@ pub fn clean_lines(bytes: &[u8]) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
     String::from_utf8_lossy(bytes)
         .split('\n')
-        .map(|line| line.strip_suffix('\r').unwrap_or(line))
+        .map(|line| line.trim_end_matches('\r'))
         .filter(|line| !line.trim().is_empty())
         .filter(|line| seen.insert((*line).to_owned()))
         .map(str::to_owned)
         .collect()
+}
+
+/// The names in a text that dayfly stored: one a line, whatever characters they hold.
+pub fn stored_lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split_terminator('\n')
 }
 
 /// Lines as they are stored: each with its newline.
@@ -221,8 +231,7 @@ pub fn join_lines<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> String {
 
 /// The tasks of one chunk from its bytes of the segment's text, the first of them on line `first_line`.
 pub fn tasks_of(segment: u32, first_line: u32, text: &[u8], settings: &JobSettings, job: &Location) -> Vec<Task> {
-    String::from_utf8_lossy(text)
-        .split_terminator('\n')
+    stored_lines(&String::from_utf8_lossy(text))
         .zip(first_line..)
         .map(|(name, line)| Task {
             id: TaskId { segment, line },
@@ -279,6 +288,21 @@ mod tests {
         assert_eq!(segment.place_of(ChunkId { segment: 1, index: segment.chunk_count() + 1 }), None);
         let stored = crate::records::to_json(&segment);
         assert_eq!(crate::records::from_json::<Segment>(&stored).unwrap(), segment);
+    }
+
+    #[test]
+    fn no_chunk_is_a_job_of_its_own() {
+        assert_eq!(chunk_sizes(1_000_000, 1)[0], 2000);
+        assert_eq!(chunk_sizes(20_000, 1)[0], 40);
+    }
+
+    #[test]
+    fn what_is_cleaned_is_read_back_the_same() {
+        let names = clean_lines(b"a\r\r\nb\rc\r\n\rd\n");
+        assert_eq!(names, ["a", "b\rc", "\rd"]);
+        let text = join_lines(&names);
+        assert_eq!(stored_lines(&text).collect::<Vec<_>>(), names);
+        assert_eq!(clean_lines(text.as_bytes()), names);
     }
 
     #[test]

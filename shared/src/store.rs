@@ -2,7 +2,7 @@
 //!
 //! Six operations: get (with range), head, list, put, delete, and multipart upload whose completion may be conditional.
 //! A store makes exactly **one** try per call: whoever calls decides what to do with [`Outcome::Unknown`] (see
-//! [`crate::write`]), because only the caller knows how to find out whose write it was.
+//! [`crate::claim`]), because only the caller knows how to find out whose write it was.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -260,8 +260,14 @@ pub enum StoreErrorKind {
     Full,
     /// The place can be read but not written.
     ReadOnly,
-    /// What arrived is not what was stored: length or checksum differ.
+    /// What arrived is not what was stored: length or checksum differ. Worth another try.
     Corrupt,
+    /// An object of the job that is not the record it should be: somebody wrote over it.
+    BadRecord,
+    /// An object that has to be restored from an archive before it can be read.
+    Archived,
+    /// The multipart upload is gone.
+    NoSuchUpload,
     /// The store does not understand or does not offer it (an ignored condition, an invalid request).
     Unsupported,
 }
@@ -284,6 +290,11 @@ impl StoreError {
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         self.kind == StoreErrorKind::Transient
+    }
+
+    /// Whether the same read may succeed at once: nothing came, or it came damaged.
+    pub fn is_passing(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Transient | StoreErrorKind::Corrupt)
     }
 }
 

@@ -14,13 +14,18 @@ pub const MARK: &str = "dayfly-view";
 /// Up to so many tasks every finished chunk refreshes the views at once, as a person who watches expects.
 pub const SMALL_JOB: u64 = 1000;
 
+/// Conditional updates of one object that S3 takes in a second, at some 65 ms each.
+const UPDATES_A_SECOND: u32 = 15;
+
 /// The least time between two refreshes of one agent in a job of `tasks` tasks on `agents` agents whose views have
 /// `view_bytes` bytes in all. One object takes some 15 conditional updates a second at best, from the whole fleet
-/// together: the fleet keeps to one a second, and spends no more than a tenth of an agent's time on moving the text
+/// together: a large job's fleet keeps to one a second, a small job's to those 15, and an agent spends no more than a tenth of its time on moving the text
 /// (at 20 MB/s).
 pub fn refresh_interval(tasks: u64, agents: u32, view_bytes: u64) -> Duration {
     if tasks <= SMALL_JOB {
-        return Duration::ZERO;
+        return Duration::from_millis(
+            u64::from(agents.saturating_sub(UPDATES_A_SECOND)) * 1000 / u64::from(UPDATES_A_SECOND),
+        );
     }
     let fleet = Duration::from_secs(agents.into());
     let transfer = Duration::from_millis(view_bytes / 2_000);

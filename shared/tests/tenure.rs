@@ -341,6 +341,8 @@ fn an_upload_that_is_gone_is_looked_for_if_in_doubt_and_made_again_under_a_new_a
     let (mut desk, attempt) = Desk::working(1);
     desk.staged(1, attempt);
     desk.on(Event::Work(Reply::Restage));
+    desk.idle();
+    desk.pass(1);
     let second = desk.run(1);
     assert_eq!(second.n, 2);
     desk.staged(1, second);
@@ -350,6 +352,7 @@ fn an_upload_that_is_gone_is_looked_for_if_in_doubt_and_made_again_under_a_new_a
     desk.on(Event::Work(Reply::Restage));
     assert_eq!(desk.effect(), Effect::Work(WorkAsk::HeadOutput(task(1))));
     desk.on(Event::Work(Reply::Absent));
+    desk.pass(1);
     assert_eq!(desk.run(1).n, 3);
 }
 
@@ -534,6 +537,30 @@ fn from_the_second_loss_on_tasks_run_alone_and_announced() {
     desk.on(Event::Work(Reply::Applied(tag(51))));
     assert_eq!(desk.effect(), Effect::Share);
     desk.close();
+}
+
+#[test]
+fn a_chunk_that_does_not_get_the_agent_for_itself_is_left_to_somebody_else() {
+    let mut desk = taken_over(1, None);
+    assert_eq!(desk.effect(), Effect::Isolate);
+    for _ in 0..2 {
+        desk.pass(20);
+        desk.lease_put();
+        desk.applied();
+    }
+    desk.pass(20);
+    let mut share = false;
+    let mut put = None;
+    while let Some(effect) = desk.tenure.effect() {
+        match effect {
+            Effect::Share => share = true,
+            Effect::Lease(LeaseAsk::Put { record, .. }) => put = Some(record),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(share && put.is_some());
+    desk.applied();
+    assert_eq!(desk.lease_put().0.state, LeaseState::Released);
 }
 
 #[test]

@@ -89,9 +89,9 @@ impl Bucket {
         let new = self.segments.range(known + 1..);
         let last = self.segments.len() as u32;
         Survey {
-            segments: new.map(|(n, s)| (s.clone(), self.texts[n].clone())).collect(),
+            segments: new.map(|(n, s)| (s.clone(), self.texts[n].lines().map(str::to_owned).collect())).collect(),
             lone_text: self.texts.get(&(last + 1)).cloned(),
-            results: self.results.values().filter(|r| !ledger.is_closed(r.chunk)).cloned().collect(),
+            closed: self.results.keys().copied().filter(|c| !ledger.is_closed(*c)).collect(),
             dead_letters: self.dead.iter().copied().filter(|t| !ledger.has_dead_letter(*t)).collect(),
         }
     }
@@ -154,7 +154,7 @@ impl Bucket {
 }
 
 fn refresher(n: u64) -> Refresh {
-    Refresh::new(AgentId::of("agent", Nonce(n)), JobSettings::default())
+    Refresh::new(AgentId::of("agent", Nonce(n)), "s3://bucket/job".parse().unwrap(), JobSettings::default())
 }
 
 /// Runs one refresh to its end, undisturbed.

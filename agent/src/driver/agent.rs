@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dayfly_shared::bucket::JobBucket;
-use dayfly_shared::claim::{Board, Policy};
-use dayfly_shared::clock::{Moment, Now};
+use dayfly_shared::claim::{Board, Policy, Verdict};
+use dayfly_shared::clock::{Moment, Now, Timestamp};
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::JobSettings;
 use dayfly_shared::keys;
 use dayfly_shared::plan::{Segment, Task};
 use dayfly_shared::records::{AgentState, RunningTask};
-use dayfly_shared::store::{Result, Store};
+use dayfly_shared::store::{ETag, Result, Store};
 use tokio::sync::{Notify, RwLock, watch};
 
 use super::plan_shelf::PlanShelf;
@@ -42,6 +42,11 @@ pub enum Orders {
 }
 
 impl Orders {
+    /// Whether nothing more is to be begun, for good.
+    pub fn is_end(&self) -> bool {
+        self.rank() > 0
+    }
+
     /// Orders only ever grow stricter, but for a pause that is lifted.
     fn rank(&self) -> u8 {
         match self {
@@ -66,8 +71,14 @@ pub struct Tally {
     pub ending: Option<Ending>,
     /// When the store last answered.
     pub answered: Moment,
-    /// Names of tasks given up in the job, as far as this agent saw.
-    pub job_failed: u64,
+}
+
+/// What the last search came to that found nothing: whoever asked before it began, and saw no change since, need not
+/// search again.
+pub struct LastVerdict {
+    pub began: Moment,
+    pub changes: u64,
+    pub verdict: Verdict,
 }
 
 /// The state that an agent's tasks share.
@@ -85,12 +96,14 @@ pub struct Agent {
     tally: Mutex<Tally>,
     orders: watch::Sender<Orders>,
     /// One search at a time: a page listed by one slot serves all.
-    pub search: tokio::sync::Mutex<()>,
+    pub search: tokio::sync::Mutex<Option<LastVerdict>>,
     /// Tasks run under it together; an announced task holds it alone.
     pub gate: Arc<RwLock<()>>,
     /// One idle slot at a time waits for the world to change.
     pub poll: tokio::sync::Mutex<Seat>,
     pub refresher: tokio::sync::Mutex<Refresher>,
+    /// The version of the list after which the job was over, for one that lingers.
+    pub lingering_at: tokio::sync::Mutex<Option<(ETag, Option<Timestamp>)>>,
     /// Segments are taken in one at a time, by whoever finds them.
     taking_in: tokio::sync::Mutex<()>,
     /// Counts the changes after which there may be something to claim, or nothing left to wait for.
@@ -126,10 +139,11 @@ impl Agent {
             board: Mutex::new(Board::new(policy)),
             tally: Mutex::new(Tally { answered, ..Tally::default() }),
             orders: watch::Sender::new(Orders::Work),
-            search: tokio::sync::Mutex::new(()),
+            search: tokio::sync::Mutex::new(None),
             gate: Arc::new(RwLock::new(())),
             poll: tokio::sync::Mutex::new(Seat::default()),
             refresher: tokio::sync::Mutex::new(refresher),
+            lingering_at: tokio::sync::Mutex::new(None),
             taking_in: tokio::sync::Mutex::new(()),
             changes: watch::Sender::new(0),
             idle_looks: AtomicU32::new(0),
@@ -165,6 +179,11 @@ impl Agent {
     /// Sees every change from now on.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// How many changes there have been.
+    pub fn change_count(&self) -> u64 {
+        *self.changes.borrow()
     }
 
     /// There may be something to claim, or nothing left to wait for.

@@ -7,6 +7,7 @@ use dayfly_shared::clock::{Moment, Timestamp};
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::JobSettings;
 use dayfly_shared::keys::View;
+use dayfly_shared::plan::Segment;
 use dayfly_shared::store::{StoreError, StoreErrorKind};
 use tokio::task::JoinSet;
 
@@ -22,52 +23,87 @@ const FAREWELL: std::time::Duration = std::time::Duration::from_secs(20);
 /// # Errors
 /// What kept it from its first claim: the text names the thing, what was left behind, and the fix.
 pub async fn run(parts: Parts, settings: Settings) -> Result<Ending, StoreError> {
-    let now = parts.clock.now();
-    let store = parts.stores.open(settings.job.bucket());
-    let bucket = JobBucket::new(settings.job.clone(), store);
-    let seeded = bucket.job_settings().await?;
-    let job = agree(&bucket, seeded.clone()).await?;
-    check_store(&bucket, &parts).await?;
-    let processor = (parts.processors)(&job.processor);
-    processor.prepare(&bucket).await.map_err(|failure| StoreError {
-        kind: StoreErrorKind::Unsupported,
-        action: "starting on",
-        place: bucket.location.to_string(),
-        detail: failure.to_string(),
-    })?;
-    let outputs = parts.stores.open(job.outputs(&bucket.location).bucket());
-    let ports = (Arc::clone(&parts.clock), Arc::clone(&parts.dice));
-    let mut refresher = Refresher::new(settings.me.clone(), job.clone(), bucket.clone(), outputs, ports);
-    if bucket.segments_after(0).await?.is_empty() {
-        if seeded.is_none() && bucket.view(View::Tasklist).await?.is_none() {
-            return Err(StoreError {
-                kind: StoreErrorKind::Unsupported,
-                action: "reading",
-                place: bucket.place(&bucket.keys.view(View::Tasklist)),
-                detail: "there is no job: no tasklist.txt, no job.json, no plan. Seed it (dayfly seed), or put a \
-                         tasklist.txt there, one input's name a line; or the prefix is mistyped"
-                    .to_owned(),
-            });
+    let born = parts.clock.now().wall;
+    let mut stop = parts.stop.clone();
+    let agent = tokio::select! {
+        agent = start(parts, settings) => agent?,
+        wish = async { stop.wait_for(Option::is_some).await.ok().and_then(|wish| wish.clone()) } => {
+            let why = wish.map_or_else(|| "told to stop".to_owned(), |stop| stop.why);
+            return Ok(Ending { exit: Exit::Drained, why: format!("{why}, before the first claim") });
         }
-        refresher.refresh(true).await?;
-        // The segment may be another agent's, made from another job.json a moment ago.
-        agree(&bucket, seeded).await?;
-    }
-    let agent = Arc::new(Agent::new(parts, settings, Start { bucket, job, processor, refresher }));
-    slot::new_segments(&agent).await?;
+    };
     tracing::info!(
         job = %agent.bucket.location, agent = %agent.settings.me, slots = agent.settings.slots,
         chunks = agent.board().total(), "ready"
     );
-    Ok(work(agent, now.wall).await)
+    Ok(work(agent, born).await)
+}
+
+/// Makes everything ready for the first claim.
+async fn start(parts: Parts, settings: Settings) -> Result<Arc<Agent>, StoreError> {
+    let store = parts.stores.open(settings.job.bucket());
+    let bucket = JobBucket::new(settings.job.clone(), store);
+    // The list before the settings: whoever seeds writes them the other way round, so a list that is there has its
+    // settings beside it.
+    let planned = first_segment(&bucket).await?.is_some();
+    if !planned && bucket.view(View::Tasklist).await?.is_none() {
+        return Err(no_job(&bucket));
+    }
+    let seeded = bucket.job_settings().await?;
+    let mut job = agree(&bucket, seeded.as_ref()).await?;
+    bucket.check_store(&parts.stores.endpoint(), &*parts.clock, &*parts.dice).await?;
+    let mut refreshed = planned;
+    let (processor, refresher) = loop {
+        let processor = (parts.processors)(&job.processor);
+        processor.prepare(&bucket).await.map_err(|failure| StoreError {
+            kind: StoreErrorKind::Unsupported,
+            action: "starting on",
+            place: bucket.location.to_string(),
+            detail: failure.to_string(),
+        })?;
+        let outputs = parts.stores.open(job.outputs(&bucket.location).bucket());
+        let ports = (Arc::clone(&parts.clock), Arc::clone(&parts.dice));
+        let mut refresher = Refresher::new(settings.me.clone(), job.clone(), bucket.clone(), outputs, ports);
+        if !refreshed {
+            refresher.refresh(true).await?;
+            refreshed = true;
+        }
+        // The plan may be another agent's, from a moment ago: what it froze is what holds.
+        let settled = agree(&bucket, seeded.as_ref()).await?;
+        if settled == job {
+            break (processor, refresher);
+        }
+        job = settled;
+    };
+    let agent = Arc::new(Agent::new(parts, settings, Start { bucket, job, processor, refresher }));
+    slot::new_segments(&agent).await?;
+    Ok(agent)
+}
+
+fn no_job(bucket: &JobBucket) -> StoreError {
+    StoreError {
+        kind: StoreErrorKind::Unsupported,
+        action: "reading",
+        place: bucket.place(&bucket.keys.view(View::Tasklist)),
+        detail:
+            "there is no job: no tasklist.txt and no plan. Seed it (dayfly seed), or put a tasklist.txt there, one \
+                 input's name a line; or the prefix is mistyped"
+                .to_owned(),
+    }
+}
+
+async fn first_segment(bucket: &JobBucket) -> Result<Option<Segment>, StoreError> {
+    bucket.segment(1).await
 }
 
 /// The settings that hold: those frozen in the plan; before there is one, those of `job.json`; without it the defaults.
-async fn agree(bucket: &JobBucket, seeded: Option<JobSettings>) -> Result<JobSettings, StoreError> {
-    let first = bucket.segments_after(0).await?.into_iter().next();
-    let Some(frozen) = first.and_then(|segment| segment.settings) else { return Ok(seeded.unwrap_or_default()) };
+async fn agree(bucket: &JobBucket, seeded: Option<&JobSettings>) -> Result<JobSettings, StoreError> {
+    let first = first_segment(bucket).await?;
+    let Some(frozen) = first.and_then(|segment| segment.settings) else {
+        return Ok(seeded.cloned().unwrap_or_default());
+    };
     let Some(seeded) = seeded else { return Ok(frozen) };
-    let differences = frozen.differences(&seeded);
+    let differences = frozen.differences(seeded);
     if differences.is_empty() {
         return Ok(frozen);
     }
@@ -83,12 +119,9 @@ async fn agree(bucket: &JobBucket, seeded: Option<JobSettings>) -> Result<JobSet
     })
 }
 
-/// Makes sure that the store honours conditions, unless a check of this very store is on record.
-async fn check_store(bucket: &JobBucket, parts: &Parts) -> Result<(), StoreError> {
-    bucket.check_store(&parts.stores.endpoint(), &*parts.clock, &*parts.dice).await
-}
-
 async fn work(agent: Arc<Agent>, born: Timestamp) -> Ending {
+    // Before the first claim: nothing is begun on a job that is paused or cancelled.
+    keeper::read_control(&agent).await;
     let mut slots = JoinSet::new();
     for index in 0..agent.settings.slots {
         slots.spawn(slot::run(Arc::clone(&agent), index));
@@ -103,11 +136,6 @@ async fn work(agent: Arc<Agent>, born: Timestamp) -> Ending {
             agent.fail(format!("a slot stopped: {error}"));
         }
     }
-    if agent.dirty.load(std::sync::atomic::Ordering::SeqCst)
-        && let Err(error) = refresher::refresh(&agent).await
-    {
-        tracing::warn!(%error, "the last refresh of the views; a later one covers it");
-    }
     let drain = match &*agent.orders().borrow() {
         Orders::Drain { why, .. } => Some(why.clone()),
         _ => None,
@@ -121,6 +149,7 @@ async fn work(agent: Arc<Agent>, born: Timestamp) -> Ending {
     tracing::info!(exit = ending.exit.code(), why = ending.why, "the agent ends");
     stop.abort();
     let farewell = async {
+        refresher::refresh_small(&agent).await;
         agent.poll.lock().await.leave(&agent).await;
         // The keeper first: its last record must not land on top of the farewell.
         while beside.join_next().await.is_some() {}

@@ -2,24 +2,25 @@
 
 use std::sync::Arc;
 
+use dayfly_shared::clock::Timestamp;
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::SCHEMA;
+use dayfly_shared::keys::View;
 use dayfly_shared::records::{AgentState, Summary};
-use dayfly_shared::store::{Condition, Outcome, Result};
-use std::sync::atomic::Ordering::SeqCst;
+use dayfly_shared::store::{Condition, ETag, Outcome, Result};
+use dayfly_shared::views::{Ledger, Totals};
 
+use super::Ending;
 use super::agent::Agent;
 use super::refresher;
-use super::seat::Seat;
+use super::seat::{Seat, Take};
 
 /// What comes next.
 pub enum Next {
-    /// There may be something to claim.
-    Search,
     /// Nothing yet.
     Wait,
-    /// The agent's work is over.
-    End,
+    /// The agent's work is over, and so it ends.
+    End(Ending),
 }
 
 /// How often a summary is tried: it is a view, and whoever wins writes the same figures.
@@ -27,14 +28,19 @@ const SUMMARY_TRIES: u32 = 5;
 
 /// Every chunk known is closed: the job is over if a refresh finds no unknown line.
 pub async fn all_closed(agent: &Arc<Agent>) -> Next {
+    let lingering = agent.tally().state == Some(AgentState::Lingering);
+    if lingering && list_version(agent).await == *agent.lingering_at.lock().await {
+        return Next::Wait;
+    }
     match finish(agent).await {
-        Ok(None) => Next::Search,
+        // Nothing to search for unless a segment is new; whoever took it in has said so.
+        Ok(None) => Next::Wait,
         Ok(Some(failed)) if agent.settings.linger => {
-            let mut tally = agent.tally();
-            if tally.state != Some(AgentState::Lingering) {
+            let before = agent.tally().state.replace(AgentState::Lingering);
+            if before != Some(AgentState::Lingering) {
                 tracing::info!(failed, "the job is over; lingering");
             }
-            tally.state = Some(AgentState::Lingering);
+            *agent.lingering_at.lock().await = list_version(agent).await;
             Next::Wait
         }
         Ok(Some(failed)) => {
@@ -42,10 +48,9 @@ pub async fn all_closed(agent: &Arc<Agent>) -> Next {
                 0 => "the job is over".to_owned(),
                 n => format!("the job is over; {n} of its tasks were given up"),
             };
-            agent.decide(Exit::Done, why);
-            Next::End
+            Next::End(Ending { exit: Exit::Done, why })
         }
-        Err(error) if error.is_transient() => {
+        Err(error) if error.is_passing() => {
             tracing::warn!(%error, "closing the job");
             Next::Wait
         }
@@ -58,17 +63,27 @@ pub async fn all_closed(agent: &Arc<Agent>) -> Next {
 
 /// Others hold what is left: waits on a standby seat if one is free, else ends.
 pub async fn others_work(agent: &Arc<Agent>, seat: &mut Seat) -> Next {
-    if agent.dirty.load(SeqCst)
-        && let Err(error) = refresher::refresh(agent).await
-    {
-        tracing::warn!(%error, "refreshing the views");
+    refresher::refresh_small(agent).await;
+    match seat.take(agent).await {
+        Take::Held => {
+            agent.tally().state = Some(AgentState::Standby);
+            return Next::Wait;
+        }
+        Take::Doubtful => return Next::Wait,
+        Take::Taken if agent.settings.linger => {
+            agent.tally().state = Some(AgentState::Lingering);
+            return Next::Wait;
+        }
+        Take::Taken => {}
     }
-    if seat.take(agent).await || agent.settings.linger {
-        agent.tally().state = Some(AgentState::Standby);
-        return Next::Wait;
-    }
-    agent.decide(Exit::Done, "no chunk is free, and enough agents wait for what the others may leave");
-    Next::End
+    let why = "no chunk is free, and enough agents wait for what the others may leave".to_owned();
+    Next::End(Ending { exit: Exit::Done, why })
+}
+
+/// The version of `tasklist.txt`, as far as a head tells; a lingering agent looks no further while it is the same.
+async fn list_version(agent: &Agent) -> Option<(ETag, Option<Timestamp>)> {
+    let key = agent.bucket.keys.view(View::Tasklist);
+    agent.bucket.store().head(&key).await.ok().flatten().map(|meta| (meta.etag, meta.modified))
 }
 
 /// Refreshes the views and, if the job is over, sweeps semaphores whose result stands and writes the summary. How many
@@ -83,10 +98,20 @@ async fn finish(agent: &Agent) -> Result<Option<u64>> {
             agent.bucket.store().delete(&entry.key, Some(&entry.etag)).await?;
         }
     }
-    let refresher = agent.refresher.lock().await;
-    let totals = refresher.ledger().totals();
-    let segments = refresher.ledger().segment_count();
-    drop(refresher);
+    let segments = agent.board().segments();
+    let standing = agent.bucket.summary().await.ok().flatten();
+    let (tasks, failed) = {
+        let refresher = agent.refresher.lock().await;
+        let totals = refresher.ledger().totals();
+        (totals.tasks, totals.failed)
+    };
+    if standing.is_some_and(|s| (s.segments, s.tasks, s.failed) == (segments, tasks, failed)) {
+        return Ok(Some(failed));
+    }
+    // The figures are in the results' bodies: read once, by those who see the end.
+    let mut ledger = Ledger::default();
+    agent.bucket.catch_up(&mut ledger).await?;
+    let totals = Totals { failed, done: tasks - failed, ..ledger.totals() };
     let summary = Summary {
         schema: SCHEMA,
         job: agent.bucket.location.to_string(),
@@ -104,17 +129,10 @@ async fn finish(agent: &Agent) -> Result<Option<u64>> {
     let key = agent.bucket.keys.summary();
     for _ in 0..SUMMARY_TRIES {
         let standing = agent.bucket.store().head(&key).await?;
-        if standing.is_some() && same_figures(agent.bucket.summary().await?.as_ref(), &summary) {
-            break;
-        }
         let condition = standing.map_or(Condition::Create, |meta| Condition::Update(meta.etag));
         if matches!(agent.bucket.put_json(&key, &summary, &condition).await?, Outcome::Applied(_)) {
             break;
         }
     }
-    Ok(Some(totals.failed))
-}
-
-fn same_figures(one: Option<&Summary>, other: &Summary) -> bool {
-    one.is_some_and(|one| Summary { by: other.by.clone(), at: other.at, ..one.clone() } == *other)
+    Ok(Some(failed))
 }

@@ -39,7 +39,8 @@ pub async fn run(agent: Arc<Agent>, born: Timestamp) {
     }
 }
 
-async fn read_control(agent: &Agent) {
+/// Turns what `control.json` says into orders.
+pub async fn read_control(agent: &Agent) {
     match agent.bucket.control().await {
         Ok(control) => {
             agent.note_answer();
@@ -58,7 +59,7 @@ async fn read_control(agent: &Agent) {
                 }
             }
         }
-        Err(error) if error.is_transient() => tracing::warn!(%error, "reading control.json"),
+        Err(error) if error.is_passing() => tracing::warn!(%error, "reading control.json"),
         // Unreadable is not "running": hold still until somebody mends it.
         Err(error) => agent.order(Orders::Pause(error.to_string())),
     }

@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use dayfly_shared::bucket::{JobBucket, existing_outputs};
-use dayfly_shared::clock::{Clock, Moment};
+use dayfly_shared::clock::Clock;
 use dayfly_shared::ids::AgentId;
 use dayfly_shared::job::JobSettings;
 use dayfly_shared::keys::View;
 use dayfly_shared::rng::Dice;
 use dayfly_shared::store::{ETag, Outcome, Result, Store, StoreError, StoreErrorKind};
-use dayfly_shared::views::{Refresh, RefreshAsk, RefreshOver, RefreshReply, refresh_interval};
+use dayfly_shared::views::{Refresh, RefreshAsk, RefreshOver, RefreshReply, SMALL_JOB, refresh_interval};
 
 use super::agent::{Agent, Orders};
 
@@ -36,7 +36,7 @@ impl Refresher {
         outputs: Arc<dyn Store>,
         (clock, dice): (Arc<dyn Clock>, Arc<dyn Dice>),
     ) -> Self {
-        Self { machine: Refresh::new(me, job), bucket, outputs, clock, dice }
+        Self { machine: Refresh::new(me, bucket.location.clone(), job), bucket, outputs, clock, dice }
     }
 
     /// What it knows of the job.
@@ -52,15 +52,19 @@ impl Refresher {
         let mut ask = self.machine.begin(plan_only);
         let mut rounds = 0;
         let mut wait = Duration::from_millis(20);
+        let mut refused = false;
         loop {
-            if ask == RefreshAsk::ReadViews {
+            if ask == RefreshAsk::ReadViews || refused {
                 rounds += 1;
                 if rounds > ROUNDS {
                     return Err(StoreError {
                         kind: StoreErrorKind::Transient,
                         action: "s3:PutObject",
                         place: self.bucket.place(&self.bucket.keys.view(View::Tasklist)),
-                        detail: format!("others changed the views {ROUNDS} times in a row; left to a later refresh"),
+                        detail: format!(
+                            "views or plan could not be written {ROUNDS} times in a row, as others wrote them or the store did \
+                                 not answer; left to a later refresh"
+                        ),
                     });
                 }
                 if rounds > 1 {
@@ -69,13 +73,14 @@ impl Refresher {
                 }
             }
             let reply = self.answer(ask).await?;
+            refused = matches!(reply, RefreshReply::Rejected | RefreshReply::Unknown);
             match self.machine.on(reply, self.clock.now()) {
                 Some(next) => ask = next,
                 None => break,
             }
         }
         let over = self.machine.take_outcome();
-        Ok(over.unwrap_or(RefreshOver { job_over: false, view_bytes: 0, trimmed: Vec::new() }))
+        Ok(over.unwrap_or(RefreshOver { job_over: false, tasks: 0, view_bytes: 0, trimmed: Vec::new() }))
     }
 
     async fn answer(&self, ask: RefreshAsk) -> Result<RefreshReply> {
@@ -111,7 +116,9 @@ fn written(outcome: Outcome<ETag>) -> RefreshReply {
 /// Refreshes whenever the views are behind, until there are orders to end.
 pub async fn run(agent: Arc<Agent>) {
     let mut orders = agent.orders();
-    let mut next = Moment::default();
+    let first = refresh_interval(agent.board().total().into(), agent.job.agents, 0);
+    // In a large fleet the first chunks close together; their refreshes should not.
+    let mut next = agent.now().at.after(agent.parts.dice.up_to(first));
     loop {
         let wait = next.since(agent.now().at);
         tokio::select! {
@@ -124,16 +131,43 @@ pub async fn run(agent: Arc<Agent>) {
         }
         match refresh(&agent).await {
             Ok(over) => {
-                let tasks = agent.refresher.lock().await.ledger().totals().tasks;
-                let interval = refresh_interval(tasks, agent.job.agents, over.view_bytes);
+                let interval = refresh_interval(over.tasks, agent.job.agents, over.view_bytes);
                 next = agent.now().at.after(interval + agent.parts.dice.up_to(interval / 2));
             }
-            Err(error) if error.is_transient() => {
+            Err(error) if error.is_passing() => {
                 tracing::warn!(%error, "refreshing the views");
-                next = agent.now().at.after(agent.parts.dice.up_to(Duration::from_secs(5)));
+                next = agent.now().at.after(first + agent.parts.dice.up_to(Duration::from_secs(5)));
                 agent.mark_dirty();
             }
             Err(error) => return agent.fail(error.to_string()),
+        }
+    }
+}
+
+/// Before an agent leaves others at work: in a small job people watch, in a large one another refresh comes soon.
+pub async fn refresh_small(agent: &Agent) {
+    let small = u64::from(agent.board().total()) <= SMALL_JOB;
+    if small
+        && agent.dirty.load(SeqCst)
+        && let Err(error) = refresh(agent).await
+    {
+        tracing::warn!(%error, "the last refresh of the views; a later one covers it");
+    }
+}
+
+/// Whether the views were behind before a refresh; says so again if the refresh does not go through.
+struct Behind<'a>(&'a Agent, bool);
+
+impl Behind<'_> {
+    fn caught_up(mut self) {
+        self.1 = false;
+    }
+}
+
+impl Drop for Behind<'_> {
+    fn drop(&mut self) {
+        if self.1 {
+            self.0.dirty.store(true, SeqCst);
         }
     }
 }
@@ -144,13 +178,14 @@ pub async fn run(agent: Arc<Agent>) {
 /// A store that refuses.
 pub async fn refresh(agent: &Agent) -> Result<RefreshOver> {
     let mut refresher = agent.refresher.lock().await;
-    agent.dirty.store(false, SeqCst);
+    // Behind again unless this one goes through: it may fail, or be dropped on the way.
+    let behind = Behind(agent, agent.dirty.swap(false, SeqCst));
     let over = refresher.refresh(false).await?;
+    behind.caught_up();
     agent.note_answer();
     for name in &over.trimmed {
         tracing::warn!(name, "a line of tasklist.txt names a task whose output stands; it was taken out");
     }
-    agent.tally().job_failed = refresher.ledger().totals().failed;
     let mut new = false;
     let known = agent.board().segments() as usize;
     for planned in refresher.ledger().segments().iter().skip(known) {

@@ -15,16 +15,28 @@ const AGENTS_A_SEAT: u32 = 100;
 /// How many seats an agent tries before it takes them all for taken.
 const TRIES: u32 = 3;
 
+/// What came of the wish for a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// One is held.
+    Held,
+    /// Others that are alive hold them.
+    Taken,
+    /// Nobody can say whether who holds them is alive: look again.
+    Doubtful,
+}
+
 /// The seat that this agent holds, if any.
 #[derive(Default)]
 pub struct Seat(Option<(String, Lease)>);
 
 impl Seat {
-    /// Takes a seat, or keeps the one held. Whether one is held.
-    pub async fn take(&mut self, agent: &Agent) -> bool {
+    /// Takes a seat, or keeps the one held.
+    pub async fn take(&mut self, agent: &Agent) -> Take {
         if self.keep(agent).await {
-            return true;
+            return Take::Held;
         }
+        let mut doubt = false;
         let seats = (agent.job.agents / AGENTS_A_SEAT).max(1);
         let first = u32::try_from(agent.parts.dice.below(seats.into())).unwrap_or(0);
         for n in 0..seats.min(TRIES) {
@@ -35,11 +47,18 @@ impl Seat {
                     let ttl = Duration::from_secs(record.ttl_seconds.into());
                     let old = age(meta.served, meta.modified).is_some_and(|a| a > ttl + agent.policy.slack);
                     if record.state != LeaseState::Released && !old {
+                        // One that missed a heartbeat may be a dead agent's: it is not left to guard the end.
+                        let late = agent.policy.heartbeat() + agent.policy.slack;
+                        doubt |= age(meta.served, meta.modified).is_none_or(|a| a > late);
                         continue;
                     }
                     Some(Prior { record, etag: meta.etag })
                 }
-                Err(_) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "looking for a standby seat");
+                    doubt = true;
+                    continue;
+                }
             };
             let nonce = agent.parts.dice.nonce();
             let (mut lease, ask) =
@@ -49,10 +68,11 @@ impl Seat {
             if drive(agent, &key, &mut lease, ask).await == Some(LeaseNews::Acquired) {
                 tracing::info!(seat = key, "waiting on standby");
                 self.0 = Some((key, lease));
-                return true;
+                return Take::Held;
             }
+            doubt = true;
         }
-        false
+        if doubt { Take::Doubtful } else { Take::Taken }
     }
 
     /// Renews the seat when that is due. Whether it is still held.

@@ -13,7 +13,7 @@ use dayfly_shared::records::{LeaseState, Semaphore, TaskOutcome};
 use dayfly_shared::store::{Result, StoreErrorKind};
 use tokio::sync::watch;
 
-use super::agent::{Agent, Orders};
+use super::agent::{Agent, LastVerdict, Orders};
 use super::{closing, tenure_run};
 
 /// What a search came to.
@@ -46,14 +46,24 @@ pub async fn run(agent: Arc<Agent>, index: u32) {
         }
         // From before the search: a change while it goes on must not be slept through.
         let mut changes = agent.changes();
-        match choose(&agent, std::mem::take(&mut first)).await {
+        // A store that does not answer must not keep an agent from its end.
+        let mut end = agent.orders();
+        let choice = tokio::select! {
+            choice = choose(&agent, std::mem::take(&mut first)) => choice,
+            _ = end.wait_for(Orders::is_end) => continue,
+        };
+        match choice {
             Ok(Choice::Claim(chunk, prior)) => {
                 let over = tenure_run::run(&agent, index, chunk, prior).await;
                 settle(&agent, chunk, over);
             }
-            Ok(Choice::Nothing(verdict)) => idle(&agent, verdict, &mut orders, &mut changes).await,
-            Err(error) if error.is_transient() => {
+            Ok(Choice::Nothing(verdict)) => tokio::select! {
+                () = idle(&agent, verdict, &mut orders, &mut changes) => {}
+                _ = end.wait_for(Orders::is_end) => {}
+            },
+            Err(error) if error.is_passing() => {
                 tracing::warn!(%error, "looking for work");
+                agent.board().forget_search();
                 wait_or_orders(&agent, &mut orders, agent.parts.dice.up_to(Duration::from_secs(5))).await;
             }
             Err(error) => agent.fail(error.to_string()),
@@ -69,7 +79,15 @@ async fn wait_or_orders(agent: &Agent, orders: &mut watch::Receiver<Orders>, wai
 }
 
 async fn choose(agent: &Agent, first: bool) -> Result<Choice> {
-    let _one_at_a_time = agent.search.lock().await;
+    let (asked, changes) = (agent.now().at, agent.change_count());
+    let mut last = agent.search.lock().await;
+    if let Some(known) = &*last
+        && known.began >= asked
+        && known.changes == changes
+    {
+        return Ok(Choice::Nothing(known.verdict));
+    }
+    let began = agent.now().at;
     let mut first = first;
     loop {
         let draw = agent.parts.dice.next_u64();
@@ -90,7 +108,10 @@ async fn choose(agent: &Agent, first: bool) -> Result<Choice> {
                 let page = agent.bucket.coverage(chunk).await?;
                 agent.board().on_page(&page, agent.now().at);
             }
-            Candidate::None(verdict) => return Ok(Choice::Nothing(verdict)),
+            Candidate::None(verdict) => {
+                *last = Some(LastVerdict { began, changes, verdict });
+                return Ok(Choice::Nothing(verdict));
+            }
         }
         agent.note_answer();
     }
@@ -110,7 +131,7 @@ async fn look(agent: &Agent, chunk: ChunkId) -> Result<Option<Seen>> {
     match agent.bucket.semaphore(&key).await {
         Ok(found) => Ok(found.map(|(record, meta)| (record, meta.etag, age(meta.served, meta.modified)))),
         // Somebody's own text under a semaphore's name: a holder that never renews. It expires like any other.
-        Err(error) if error.kind == StoreErrorKind::Corrupt => {
+        Err(error) if error.kind == StoreErrorKind::BadRecord => {
             tracing::warn!(%error, "a semaphore that is none");
             let meta = agent.bucket.store().head(&key).await?;
             Ok(meta.map(|meta| (unreadable(agent), meta.etag, age(meta.served, meta.modified))))
@@ -184,7 +205,7 @@ async fn idle(
     match new_segments(agent).await {
         Ok(true) => return agent.note_change(),
         Ok(false) => {}
-        Err(error) if error.is_transient() => tracing::warn!(%error, "looking for new lines"),
+        Err(error) if error.is_passing() => tracing::warn!(%error, "looking for new lines"),
         Err(error) => return agent.fail(error.to_string()),
     }
     let alone = agent.tally().active == 0;
@@ -202,12 +223,11 @@ async fn idle(
             closing::others_work(agent, &mut seat).await
         };
         match closing {
-            closing::Next::Search => return agent.note_change(),
             closing::Next::Wait => {}
-            closing::Next::End => {
+            closing::Next::End(ending) => {
                 let _no_search = agent.search.lock().await;
                 if agent.tally().active == 0 {
-                    seat.leave(agent).await;
+                    agent.decide(ending.exit, ending.why);
                     agent.order(Orders::End);
                 }
                 return;

@@ -8,20 +8,27 @@ use std::time::Duration;
 use base64::Engine;
 use dayfly_shared::bucket::{META_ATTEMPT, META_TASK, reply_to_error, reply_to_write, stood};
 use dayfly_shared::claim::{Effect, Event, LeaseAsk, Prior, Reply, RunEnd, Tenure, TenureOver, WorkAsk};
-use dayfly_shared::clock::Moment;
+use dayfly_shared::clock::{Moment, Timestamp};
 use dayfly_shared::ids::{Attempt, ChunkId, TaskId};
+use dayfly_shared::job::SCHEMA;
 use dayfly_shared::plan::Task;
 use dayfly_shared::records::{DeadLetter, RunningTask, to_json};
-use dayfly_shared::store::{Attributes, Condition, Outcome, Rejection, Upload};
+use dayfly_shared::store::{Attributes, Condition, Outcome, Rejection, StoreErrorKind, Upload};
 use futures::future::BoxFuture;
 use tokio::sync::{OwnedRwLockWriteGuard, watch};
 
 use super::agent::{Agent, Orders};
 use super::seat::answer;
-use crate::processor::{Failure, OpenUpload, Staged, StagedBody, TaskIo};
+use crate::processor::{Around, Failure, OpenUpload, Staged, StagedBody, TaskIo, Waiting};
 
 /// How long a tenure that gives its chunk back waits for the store before it leaves the rest to the lease's expiry.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(15);
+
+/// A time limit that runs out while the store has been silent for so long is not the task's fault.
+const STORE_SILENCE: Duration = Duration::from_secs(10);
+
+/// How long dropping an upload may take: `dayfly clean` and the bucket's lifecycle rule remove what is left.
+const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The first wait after a run that the store interrupted; doubles to the last.
 const INTERRUPTED_WAIT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(20));
@@ -73,7 +80,7 @@ struct Running<'a> {
 pub async fn run(agent: &Arc<Agent>, slot: u32, chunk: ChunkId, prior: Option<Box<Prior>>) -> TenureOver {
     let tasks = match agent.plan.tasks(chunk).await {
         Ok(tasks) => tasks,
-        Err(error) if error.is_transient() => {
+        Err(error) if error.is_passing() => {
             tracing::warn!(%error, "reading the chunk's tasks");
             return TenureOver::NotOurs;
         }
@@ -281,6 +288,10 @@ impl Running<'_> {
                     match agent.bucket.dead_letter(task, slug.as_deref()).await {
                         Ok(Some(letter)) => Reply::DeadLetter(Box::new(letter)),
                         Ok(None) => Reply::Absent,
+                        // It stands, whatever it says.
+                        Err(error) if error.kind == StoreErrorKind::BadRecord => {
+                            Reply::DeadLetter(Box::new(unreadable(task, &error.to_string(), agent.now().wall)))
+                        }
                         Err(error) => reply_to_error(&error),
                     }
                 })
@@ -345,23 +356,28 @@ impl Running<'_> {
             let error = "the plan has no such task".to_owned();
             return Box::pin(async { (RunEnd::Failed { error, permanent: true }, None) });
         };
-        self.staged = None;
+        let left = self.staged.take();
         let agent = Arc::clone(self.agent);
         let alone = self.alone.is_some();
         let open_upload = Arc::clone(&self.open_upload);
         let last_log = Arc::clone(&self.last_log);
         Box::pin(async move {
-            let _together = if alone { None } else { Some(Arc::clone(&agent.gate).read_owned().await) };
-            let limit = agent.job.task_time_limit();
-            tracing::info!(task = %task.id, name = task.name, %attempt, "task begins");
-            let outcome = tokio::select! {
-                outcome = process(&agent, &task, attempt, &open_upload) => outcome,
-                () = agent.parts.clock.sleep(limit) => Err(Failure::Processor {
-                    error: format!("it took longer than the task time limit of {} s", limit.as_secs()),
-                    permanent: false,
-                }),
+            // What an earlier attempt, or the task before, staged and did not need.
+            if let Some(StagedBody::Parts(upload, _)) = left.as_deref().map(|s| &s.body) {
+                drop_upload(&agent, upload).await;
+            }
+            // An announced task that has the agent for itself may take hours: at a drain its neighbours do not wait.
+            let mut orders = agent.orders();
+            let _together = if alone {
+                None
+            } else {
+                tokio::select! {
+                    guard = Arc::clone(&agent.gate).read_owned() => Some(guard),
+                    _ = orders.wait_for(Orders::is_end) => return (RunEnd::Stopped, None),
+                }
             };
-            match outcome {
+            tracing::info!(task = %task.id, name = task.name, %attempt, "task begins");
+            match process(&agent, &task, attempt, &open_upload).await {
                 Ok(staged) => {
                     let crc = base64::prelude::BASE64_STANDARD.encode(staged.crc32.to_be_bytes());
                     let checksum = Some(format!("crc32:{crc}"));
@@ -402,6 +418,12 @@ impl Running<'_> {
     }
 }
 
+/// A dead letter that somebody wrote over.
+fn unreadable(task: TaskId, why: &str, at: Timestamp) -> DeadLetter {
+    let (name, error) = (String::new(), why.to_owned());
+    DeadLetter { schema: SCHEMA, task, name, error, attempts: Vec::new(), at, log: None }
+}
+
 /// Whether there are orders to give the chunk back, and by when what runs is stopped.
 fn follow(orders: &mut watch::Receiver<Orders>, now: Moment) -> Option<Option<Moment>> {
     match &*orders.borrow_and_update() {
@@ -425,17 +447,32 @@ async fn process(
 ) -> Result<Staged, Failure> {
     let (mut wait, most) = INTERRUPTED_WAIT;
     loop {
-        let mut io = TaskIo::new(
-            (task.clone(), attempt),
-            agent.input(task),
-            agent.output(task),
-            attributes_of(task, attempt),
-            agent.settings.work_dir.clone(),
-            Arc::clone(open_upload),
-        );
-        let outcome = match agent.processor.process(&mut io).await {
-            Ok(()) => io.finish().await,
-            Err(failure) => Err(failure),
+        let waiting = Waiting::default();
+        let around = Around {
+            work_dir: agent.settings.work_dir.clone(),
+            open_upload: Arc::clone(open_upload),
+            clock: Arc::clone(&agent.parts.clock),
+            waiting: waiting.clone(),
+            others_were_read: agent.tally().done > 0,
+        };
+        let output = attributes_of(task, attempt);
+        let mut io = TaskIo::new((task.clone(), attempt), agent.input(task), agent.output(task), output, around);
+        let work = async {
+            agent.processor.process(&mut io).await?;
+            io.finish().await
+        };
+        let limit = agent.job.task_time_limit();
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            () = agent.parts.clock.sleep(limit) => Err(match waiting.lasts(agent.now().at) {
+                Some(silence) if silence > STORE_SILENCE.min(limit / 2) => {
+                    Failure::Interrupted(format!("the store has been silent for {} s", silence.as_secs()))
+                }
+                _ => Failure::Processor {
+                    error: format!("it took longer than the task time limit of {} s", limit.as_secs()),
+                    permanent: false,
+                },
+            }),
         };
         let Err(Failure::Interrupted(why)) = outcome else { return outcome };
         tracing::warn!(task = %task.id, name = task.name, why, "interrupted; trying again");
@@ -454,8 +491,15 @@ async fn abort(agent: &Agent, task: &Task, open_upload: &OpenUpload) {
 }
 
 async fn drop_upload(agent: &Agent, upload: &Upload) {
-    if let Err(error) = agent.outputs.upload_abort(upload).await {
-        tracing::warn!(%error, "an upload could not be dropped; dayfly clean removes it");
+    tokio::select! {
+        dropped = agent.outputs.upload_abort(upload) => {
+            if let Err(error) = dropped {
+                tracing::warn!(%error, "an upload could not be dropped; dayfly clean removes it");
+            }
+        }
+        () = agent.parts.clock.sleep(ABORT_PATIENCE) => {
+            tracing::warn!(key = upload.key, "an upload could not be dropped in time; dayfly clean removes it");
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use dayfly_shared::clock::{Clock, Moment};
 use dayfly_shared::ids::Attempt;
 use dayfly_shared::plan::Task;
-use dayfly_shared::store::{Attributes, Object, Store, Upload};
+use dayfly_shared::store::{Attributes, Object, Store, StoreError, StoreErrorKind, Upload};
 use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -49,6 +51,9 @@ pub struct TaskIo {
     expected: u64,
     open_upload: OpenUpload,
     work_dir: PathBuf,
+    clock: Arc<dyn Clock>,
+    waiting: Waiting,
+    others_were_read: bool,
 }
 
 /// The place of an object: its store and key.
@@ -59,17 +64,70 @@ pub struct Place {
     pub key: String,
 }
 
+/// What a task's way in and out needs of its agent.
+pub struct Around {
+    /// Where scratch folders lie.
+    pub work_dir: PathBuf,
+    /// Notes a multipart upload while it is under way.
+    pub open_upload: OpenUpload,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Notes since when the store is waited for.
+    pub waiting: Waiting,
+    /// Whether this agent has read inputs before: then one that is refused is that input's own trouble.
+    pub others_were_read: bool,
+}
+
+/// Since when a task waits for the store: a time limit that runs out meanwhile is the store's fault, not the task's.
+#[derive(Clone, Default)]
+pub struct Waiting(Arc<Mutex<Option<Moment>>>);
+
+/// Ends a wait when dropped.
+struct Wait(Waiting);
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.0.set(None);
+    }
+}
+
+impl Waiting {
+    fn set(&self, since: Option<Moment>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    fn begin(&self, clock: &dyn Clock) -> Wait {
+        self.set(Some(clock.now().at));
+        Wait(self.clone())
+    }
+
+    /// How long the store has been waited for, if it is waited for now.
+    pub fn lasts(&self, now: Moment) -> Option<Duration> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).map(|since| now.since(since))
+    }
+
+    /// The object, whose pieces are waited for under this watch.
+    fn watch(&self, object: Object, clock: Arc<dyn Clock>) -> Object {
+        let pieces = futures::stream::unfold((object.body, self.clone(), clock), |(mut body, waiting, clock)| async {
+            let wait = waiting.begin(&*clock);
+            let piece = body.next().await?;
+            drop(wait);
+            Some((piece, (body, waiting, clock)))
+        });
+        Object { meta: object.meta, body: pieces.boxed() }
+    }
+}
+
 impl TaskIo {
-    /// For one attempt at `task`; `attributes` go with the output, scratch folders lie in `work_dir`, and a multipart
-    /// upload is noted in `open_upload` while it is under way.
+    /// For one attempt at `task`; `attributes` go with the output.
     pub fn new(
         (task, attempt): (Task, Attempt),
         input: Place,
         output: Place,
         attributes: Attributes,
-        work_dir: PathBuf,
-        open_upload: OpenUpload,
+        around: Around,
     ) -> Self {
+        let Around { work_dir, open_upload, clock, waiting, others_were_read } = around;
         Self {
             task,
             attempt,
@@ -82,6 +140,9 @@ impl TaskIo {
             expected: 0,
             open_upload,
             work_dir,
+            clock,
+            waiting,
+            others_were_read,
         }
     }
 
@@ -90,12 +151,21 @@ impl TaskIo {
     /// # Errors
     /// A store that does not answer or refuses; an input that does not exist is a failure that no other try can mend.
     pub async fn open_input(&mut self) -> Result<Object, Failure> {
-        match self.inputs.get(&self.input_key, None).await? {
-            Some(object) => {
+        let opened = {
+            let _waiting = self.waiting.begin(&*self.clock);
+            self.inputs.get(&self.input_key, None).await
+        };
+        let refused = |error: StoreError| Failure::Processor { error: error.to_string(), permanent: true };
+        match opened {
+            Ok(Some(object)) => {
                 self.expected = object.meta.size;
-                Ok(object)
+                Ok(self.waiting.watch(object, Arc::clone(&self.clock)))
             }
-            None => Err(Failure::Processor {
+            // This input's own trouble, as long as others could be read.
+            Err(error) if error.kind == StoreErrorKind::Archived => Err(refused(error)),
+            Err(error) if error.kind == StoreErrorKind::Denied && self.others_were_read => Err(refused(error)),
+            Err(error) => Err(error.into()),
+            Ok(None) => Err(Failure::Processor {
                 error: format!(
                     "the input {} does not exist; put it there and run: dayfly retry",
                     self.inputs.place(&self.input_key)
@@ -113,7 +183,10 @@ impl TaskIo {
         let sink = self.sink.get_or_insert_with(|| {
             Sink::new(Arc::clone(&self.outputs), self.output_key.clone(), self.attributes.clone(), self.expected)
         });
-        let written = sink.write(piece).await;
+        let written = {
+            let _waiting = self.waiting.begin(&*self.clock);
+            sink.write(piece).await
+        };
         *self.open_upload.lock().unwrap_or_else(PoisonError::into_inner) = sink.upload().cloned();
         written
     }
@@ -175,6 +248,7 @@ impl TaskIo {
     /// A store that does not answer or refuses.
     pub async fn finish(mut self) -> Result<Staged, Failure> {
         self.write(Bytes::new()).await?;
+        let _waiting = self.waiting.begin(&*self.clock);
         match self.sink.take() {
             Some(sink) => sink.finish().await,
             None => Err(Failure::Interrupted("there is no output".to_owned())),

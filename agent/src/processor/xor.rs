@@ -5,7 +5,6 @@ use std::sync::OnceLock;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use dayfly_shared::bucket::JobBucket;
-use dayfly_shared::store::StoreExt;
 use futures::StreamExt;
 
 use super::{Failure, Processor, TaskIo};
@@ -51,7 +50,7 @@ impl Xor {
 impl Processor for Xor {
     async fn prepare(&self, job: &JobBucket) -> Result<(), Failure> {
         let key = job.keys.shared_file(&self.kernel_name);
-        let Some((_, kernel)) = job.store().read(&key).await? else {
+        let Some((_, kernel)) = job.read(&key).await? else {
             return Err(Failure::Refused(format!(
                 "the kernel {} does not exist; put it there (dayfly seed --kernel FILE), or name another in job.json",
                 job.place(&key)

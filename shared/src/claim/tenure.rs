@@ -118,8 +118,8 @@ pub enum Stage {
     InspectingDeadLetter,
     /// Waiting for a renewal, as the lease is too old to begin something.
     Renewing,
-    /// Waiting until the agent runs nothing else.
-    Isolating,
+    /// Waiting until the agent runs nothing else, at the latest until then.
+    Isolating(Moment),
     /// Waiting for the announcement to be written.
     Announcing(Attempt),
     /// The processor is at work.
@@ -254,7 +254,7 @@ impl Tenure {
     /// When a [`Event::Tick`] is next of use.
     pub fn wake_at(&self) -> Option<Moment> {
         let pause = match self.stage {
-            Stage::Pausing(until) => Some(until),
+            Stage::Pausing(until) | Stage::Isolating(until) => Some(until),
             _ => None,
         };
         [self.lease.wake_at(), self.again.as_ref().map(|(at, _)| *at), pause].into_iter().flatten().min()
@@ -291,7 +291,7 @@ impl Tenure {
     fn on_release(&mut self, now: Now) {
         self.release = true;
         // Where nothing is in hand, at once; elsewhere when the task in hand is decided.
-        if matches!(self.stage, Stage::Renewing | Stage::Isolating | Stage::Announcing(_) | Stage::Pausing(_)) {
+        if matches!(self.stage, Stage::Renewing | Stage::Isolating(_) | Stage::Announcing(_) | Stage::Pausing(_)) {
             self.next(now);
         }
     }
@@ -306,8 +306,14 @@ impl Tenure {
                 self.again = Some((at, ask));
             }
         }
-        if matches!(self.stage, Stage::Pausing(until) if now.at >= until) {
-            self.next(now);
+        match self.stage {
+            Stage::Pausing(until) if now.at >= until => self.next(now),
+            // What runs beside it takes its time, and new tasks wait for this one: leave the chunk to somebody else.
+            Stage::Isolating(until) if now.at >= until => {
+                self.effects.push_back(Effect::Share);
+                self.on_release(now);
+            }
+            _ => {}
         }
     }
 
@@ -356,7 +362,7 @@ impl Tenure {
     }
 
     fn on_alone(&mut self, now: Now) {
-        if self.stage != Stage::Isolating {
+        if !matches!(self.stage, Stage::Isolating(_)) {
             self.effects.push_back(Effect::Share);
             return;
         }
@@ -414,10 +420,10 @@ impl Tenure {
             (Stage::Committing { attempt, .. }, Reply::Unknown | Reply::Conflict) => {
                 Some(WorkAsk::Commit(self.tasks[self.cursor].id, *attempt))
             }
-            (Stage::GivingUpPut(letter), Reply::Unknown | Reply::Conflict) => {
+            (Stage::GivingUpPut(letter), other) if !settles_create(other) => {
                 Some(WorkAsk::PutDeadLetter(letter.clone()))
             }
-            (Stage::Closing(result), Reply::Unknown | Reply::Conflict) => Some(WorkAsk::PutResult(result.clone())),
+            (Stage::Closing(result), other) if !settles_create(other) => Some(WorkAsk::PutResult(result.clone())),
             _ => None,
         };
         if let Some(ask) = repeat {
@@ -468,7 +474,10 @@ impl Tenure {
             (Stage::Committing { attempt, from, .. } | Stage::Confirming(attempt, from), _) => {
                 self.lease.draft.running = None;
                 self.note_attempt(attempt, from, now, AttemptEnd::Preempted, None);
-                self.next(now);
+                self.stage = Stage::Pausing(now.at.after(retry_wait(2)));
+                if self.release || self.lost {
+                    self.next(now);
+                }
             }
 
             (Stage::GivingUpHead(_), Reply::Output(stood)) => self.done_as(stood, now),
@@ -529,7 +538,7 @@ impl Tenure {
             if self.alone {
                 return self.on_isolated_again(now);
             }
-            self.stage = Stage::Isolating;
+            self.stage = Stage::Isolating(now.at.after(self.policy.ttl));
             return self.effects.push_back(Effect::Isolate);
         }
         let attempt = self.new_attempt();
@@ -539,7 +548,7 @@ impl Tenure {
 
     /// Alone already, from the task before: only the announcement is needed.
     fn on_isolated_again(&mut self, now: Now) {
-        self.stage = Stage::Isolating;
+        self.stage = Stage::Isolating(now.at);
         self.on_alone(now);
     }
 
@@ -671,4 +680,9 @@ impl Tenure {
         let n = self.lease.draft.attempts.iter().filter(|a| a.task == id && a.end == end).count();
         u32::try_from(n).unwrap_or(u32::MAX)
     }
+}
+
+/// Whether the answer to a Create says that an object stands.
+fn settles_create(reply: &Reply) -> bool {
+    matches!(reply, Reply::Applied(_) | Reply::Rejected | Reply::Broken(_))
 }

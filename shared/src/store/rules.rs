@@ -179,7 +179,12 @@ pub(crate) fn clip(range: Option<std::ops::Range<u64>>, size: u64) -> std::ops::
 
 /// The error of a part for an upload that was completed or aborted.
 pub(crate) fn no_such_upload(action: &'static str, place: String, id: &str) -> StoreError {
-    unsupported(action, place, format!("NoSuchUpload: upload {id} was completed or aborted"))
+    StoreError {
+        kind: StoreErrorKind::NoSuchUpload,
+        action,
+        place,
+        detail: format!("NoSuchUpload: upload {id} was completed or aborted"),
+    }
 }
 
 /// The stored form of user metadata: S3 keeps names in lower case.

@@ -10,6 +10,8 @@ use crate::job::JobSettings;
 use crate::plan::{Segment, Source};
 use crate::records::{ResultRecord, TaskOutcome};
 
+use super::Survey;
+
 /// A segment with the names of its tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PlannedSegment {
@@ -100,6 +102,20 @@ impl Ledger {
         self.segments.push(PlannedSegment { segment, names });
     }
 
+    /// Takes in what a look found. The text of a segment that waits for its commit, if there is one.
+    pub fn take_in(&mut self, survey: Survey) -> Option<String> {
+        for (segment, names) in survey.segments {
+            self.add_segment(segment, names);
+        }
+        for task in survey.dead_letters {
+            self.add_dead_letter(task);
+        }
+        for chunk in survey.closed {
+            self.close(chunk);
+        }
+        survey.lone_text
+    }
+
     /// Whether the result of the chunk is known.
     pub fn is_closed(&self, chunk: ChunkId) -> bool {
         self.closed.contains(&chunk)
@@ -110,19 +126,44 @@ impl Ledger {
         self.closed.len()
     }
 
-    /// Takes in a result. One that is known, or of a segment that is not, changes nothing.
+    /// Takes in that the result of a chunk stands, unread: its tasks are done but for those with a dead letter, which is
+    /// always put before the result. So a reader lists results first, then dead letters, and takes in the letters
+    /// first. A chunk that is known, or that no known segment has, changes nothing. Whether it did.
+    pub fn close(&mut self, chunk: ChunkId) -> bool {
+        let planned = chunk.segment.checked_sub(1).and_then(|n| self.segments.get(n as usize));
+        let Some(place) = planned.and_then(|s| s.segment.place_of(chunk)).filter(|_| !self.closed.contains(&chunk))
+        else {
+            return false;
+        };
+        self.closed.insert(chunk);
+        let (first, lines) =
+            (place.0, self.segments[chunk.segment as usize - 1].segment.chunks[chunk.index as usize - 1]);
+        for line in first..first + lines.tasks {
+            let task = TaskId { segment: chunk.segment, line };
+            if !self.dead.contains(&task)
+                && let Some(name) = self.name_of(task).cloned()
+            {
+                self.note_done(&name);
+            }
+        }
+        true
+    }
+
+    /// Takes in a result with its figures. One that is known, or of a segment that is not, changes nothing.
     pub fn add_result(&mut self, result: &ResultRecord) {
-        if result.chunk.segment > self.segment_count() || !self.closed.insert(result.chunk) {
+        for task in &result.tasks {
+            if matches!(task.outcome, TaskOutcome::Failed { .. }) {
+                self.add_dead_letter(task.task);
+            }
+        }
+        if !self.close(result.chunk) {
             return;
         }
         for task in &result.tasks {
             self.attempts += task.attempts.len() as u64;
-            match &task.outcome {
-                TaskOutcome::Done { bytes, .. } => {
-                    self.bytes += bytes;
-                    self.note_done(&task.name);
-                }
-                TaskOutcome::Failed { .. } => self.add_dead_letter(task.task),
+            if let TaskOutcome::Done { bytes, .. } = &task.outcome {
+                self.bytes += bytes;
+                self.note_done(&task.name);
             }
         }
         for tenure in &result.tenures {
@@ -138,13 +179,23 @@ impl Ledger {
         }
     }
 
-    /// Takes in that a task has a dead letter.
+    /// Takes in that a task has a dead letter. One of a segment that is not known changes nothing.
     pub fn add_dead_letter(&mut self, task: TaskId) {
-        self.dead.insert(task);
         let Some(name) = self.name_of(task).cloned() else { return };
+        self.dead.insert(task);
         if let Some(known) = self.names.get_mut(&name) {
             known.failed |= known.latest == task;
         }
+    }
+
+    /// How many names are planned.
+    pub fn name_count(&self) -> u64 {
+        self.names.len() as u64
+    }
+
+    /// How many dead letters are known.
+    pub fn dead_letter_count(&self) -> usize {
+        self.dead.len()
     }
 
     /// Whether the task's dead letter is known.

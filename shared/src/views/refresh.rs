@@ -6,11 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::{Now, Timestamp};
-use crate::ids::{AgentId, TaskId};
-use crate::job::JobSettings;
-use crate::keys::View;
+use crate::ids::{AgentId, ChunkId, TaskId};
+use crate::job::{JobSettings, Location};
+use crate::keys::{View, problem_with};
 use crate::plan::{Frozen, Segment, Source, clean_lines, join_lines};
-use crate::records::ResultRecord;
 use crate::store::{Condition, ETag};
 
 use super::{Fate, Ledger};
@@ -31,15 +30,18 @@ pub struct ViewRead {
 /// The views as they were read; absent ones are missing.
 pub type ViewsRead = BTreeMap<View, ViewRead>;
 
+/// Up to so many given-up tasks each refresh looks whether an output came after all: $0.00004 in heads.
+const LATE_LOOKS: usize = 100;
+
 /// What a look at plan, results and dead letters found that the ledger did not know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Survey {
-    /// New segments in order, each with its text.
-    pub segments: Vec<(Segment, String)>,
+    /// New segments in order, each with the names of its tasks.
+    pub segments: Vec<(Segment, Vec<String>)>,
     /// A segment's text without a commit, the one after the last segment.
     pub lone_text: Option<String>,
-    /// New results.
-    pub results: Vec<ResultRecord>,
+    /// Chunks with a new result, listed before the dead letters.
+    pub closed: Vec<ChunkId>,
     /// New dead letters.
     pub dead_letters: Vec<TaskId>,
 }
@@ -83,6 +85,8 @@ pub enum RefreshReply {
 pub struct RefreshOver {
     /// Whether every chunk of every segment was closed, and no line of `tasklist.txt` was unknown: the job is over.
     pub job_over: bool,
+    /// How many names are planned.
+    pub tasks: u64,
     /// Bytes of the three views.
     pub view_bytes: u64,
     /// Lines of `tasklist.txt` that named a committed task and were taken out.
@@ -138,6 +142,7 @@ pub fn unknown_lines(ledger: &Ledger, read: &ViewsRead) -> Vec<String> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refresh {
     me: AgentId,
+    job: Location,
     settings: JobSettings,
     /// What it knows of the job.
     pub ledger: Ledger,
@@ -153,10 +158,12 @@ pub struct Refresh {
 }
 
 impl Refresh {
-    /// A refresher for the agent `me` of a job with these settings, which it freezes if it makes the first segment.
-    pub fn new(me: AgentId, settings: JobSettings) -> Self {
+    /// A refresher for the agent `me` of the job at `job` with these settings, which it freezes if it makes the first
+    /// segment.
+    pub fn new(me: AgentId, job: Location, settings: JobSettings) -> Self {
         Self {
             me,
+            job,
             settings,
             ledger: Ledger::default(),
             step: Step::Idle,
@@ -225,16 +232,7 @@ impl Refresh {
     }
 
     fn on_survey(&mut self, survey: Survey, now: Now) -> Option<RefreshAsk> {
-        for (segment, text) in survey.segments {
-            self.ledger.add_segment(segment, text.lines().map(str::to_owned).collect());
-        }
-        for result in &survey.results {
-            self.ledger.add_result(result);
-        }
-        for task in survey.dead_letters {
-            self.ledger.add_dead_letter(task);
-        }
-        if let Some(text) = survey.lone_text {
+        if let Some(text) = self.ledger.take_in(survey) {
             return Some(self.put_segment(&text, now));
         }
         let unknown = self.unknown_lines();
@@ -288,8 +286,13 @@ impl Refresh {
         if self.read.get(&View::Completed).is_some_and(|read| !read.marked) {
             names.extend(self.lines(View::Completed).into_iter().filter(|n| self.ledger.fate(n) != Some(Fate::Done)));
         }
-        names.extend(self.ledger.names(Fate::Failed).iter().map(|n| n.to_string()));
-        names.into_iter().collect()
+        // A late output is rare; many given-up tasks are looked at only once nothing can change any more.
+        let failed = self.ledger.names(Fate::Failed);
+        if failed.len() <= LATE_LOOKS || self.ledger.all_closed() {
+            names.extend(failed.iter().map(|n| n.to_string()));
+        }
+        // What cannot be a task has no output, and stores refuse some of these keys.
+        names.into_iter().filter(|n| problem_with(n, &self.settings, &self.job).is_none()).collect()
     }
 
     /// What the view should say now.
@@ -357,6 +360,7 @@ impl Refresh {
     fn finish(&mut self) -> Option<RefreshAsk> {
         self.outcome = Some(RefreshOver {
             job_over: self.ledger.all_closed(),
+            tasks: self.ledger.name_count(),
             view_bytes: self.read.values().map(|r| r.text.len() as u64).sum(),
             trimmed: std::mem::take(&mut self.trimmed),
         });

@@ -142,6 +142,7 @@ impl Failure {
             }
             (_, 412) | ("PreconditionFailed", _) => Verdict::Rejected(Rejection::Precondition),
             ("NoSuchKey" | "NotFound", _) | (_, 404) => Verdict::Absent,
+            ("InvalidObjectState", _) => Verdict::Failed(Kind::Archived),
             ("AccessDenied" | "SignatureDoesNotMatch" | "RequestTimeTooSkewed" | "InvalidAccessKeyId", _)
             | ("AuthorizationHeaderMalformed" | "InvalidToken" | "", 400)
             | (_, 401 | 403) => Verdict::Failed(Kind::Denied),
@@ -182,6 +183,7 @@ impl Failure {
             Verdict::Absent => None,
             // A 409 on a read or on a part: something concurrent, which passes.
             Verdict::Unknown | Verdict::Rejected(Rejection::Conflict) => Some(StoreErrorKind::Transient),
+            Verdict::Rejected(Rejection::NoSuchUpload) => Some(StoreErrorKind::NoSuchUpload),
             Verdict::Rejected(_) => Some(StoreErrorKind::Unsupported),
             Verdict::Failed(kind) => Some(kind),
         }
