@@ -86,6 +86,35 @@ async fn objects_are_plain_files() {
     assert!(!b.file("a/%e/b").exists());
 }
 
+/// The longest keys that there are, of whatever takes most room on disk.
+#[tokio::test]
+async fn the_longest_keys_have_a_place() {
+    let b = Bucket::new();
+    let mut keys = ["/", "a/", "\n", "%", "n", "\u{fc}", "..", "../", "%25", "\0/"].map(|part| {
+        let mut key = part.repeat(1024 / part.len());
+        key.push_str(&"x".repeat(1024 - key.len()));
+        key
+    });
+    for key in &keys {
+        b.created(key, key).await;
+    }
+    keys.sort();
+    assert_eq!(b.keys().await, keys);
+    for key in &keys {
+        assert_eq!(b.text(key).await.as_ref(), Some(key));
+    }
+    let long = "k".repeat(1025);
+    for error in [
+        b.store.put(&long, Bytes::new(), &Attributes::default(), &Condition::Create).await.unwrap_err(),
+        b.store.head(&long).await.unwrap_err(),
+        b.store.delete("", None).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind, StoreErrorKind::Unsupported);
+    }
+    // Directories this deep are more than the library's own removal can hold open at once.
+    assert!(std::process::Command::new("rm").arg("-rf").arg(b.dir.path()).status().unwrap().success());
+}
+
 #[tokio::test]
 async fn files_put_by_hand_are_objects() {
     let b = Bucket::new();
@@ -135,6 +164,12 @@ async fn an_edited_file_is_another_version() {
     assert!(matches!(b.put("tasklist.txt", "view", Condition::Update(third)).await, Outcome::Applied(_)));
     let meta = b.store.head("tasklist.txt").await.unwrap().unwrap();
     assert_eq!(meta.metadata.get("by").map(String::as_str), Some("api"));
+    // Another file with the same size and time is another version, too.
+    fs::write(b.file("new"), "edit").unwrap();
+    let dated = std::process::Command::new("touch").arg("-r").arg(b.file("tasklist.txt")).arg(b.file("new")).status();
+    assert!(dated.unwrap().success());
+    fs::rename(b.file("new"), b.file("tasklist.txt")).unwrap();
+    assert_eq!(b.etag("tasklist.txt").await, Some(md5("edit")));
     fs::remove_file(b.file("tasklist.txt")).unwrap();
     assert_eq!(b.etag("tasklist.txt").await, None);
     b.created("tasklist.txt", "anew").await;
@@ -246,6 +281,10 @@ async fn what_is_no_object_is_passed_by() {
     fs::write(b.dir.path().join(std::ffi::OsStr::from_bytes(b"latin-\xfc")), "x").unwrap();
     fs::write(b.file("x%d"), "not written so by the store").unwrap();
     fs::create_dir(b.file("empty")).unwrap();
+    fs::write(b.file("%e"), "the empty key").unwrap();
+    let deep = b.file(&"deep name/".repeat(110));
+    fs::create_dir_all(&deep).unwrap();
+    fs::write(deep.join("x"), "a key of 1101 bytes").unwrap();
     b.created("k", "x").await;
     assert_eq!(b.keys().await, ["k"]);
     let folded = ListQuery { fold: true, ..ListQuery::under("") };
@@ -319,4 +358,34 @@ async fn a_half_removed_upload_completes_again() {
     let over = b.store.upload_complete(&upload, &parts, &Condition::Overwrite).await.unwrap();
     assert_eq!(over, first);
     assert_eq!(b.text("k").await.as_deref(), Some("part"));
+}
+
+/// Once an abort has returned, no completion that was under way makes the object appear.
+#[tokio::test]
+async fn an_abort_is_final() {
+    let b = Bucket::new();
+    let mut aborted = 0;
+    for _ in 0..20 {
+        let upload = b.store.upload_begin("k", &Attributes::default()).await.unwrap();
+        let first = b.store.upload_part(&upload, 1, vec![1; 5 << 20].into()).await.unwrap();
+        let last = b.store.upload_part(&upload, 2, Bytes::from_static(b"end")).await.unwrap();
+        let parts = [first, last];
+        let complete = b.store.upload_complete(&upload, &parts, &Condition::Create);
+        let abort = async {
+            b.store.upload_abort(&upload).await.unwrap();
+            b.store.head("k").await.unwrap().is_some()
+        };
+        let (end, stood) = futures::join!(complete, abort);
+        match end.unwrap() {
+            Outcome::Applied(_) => assert!(stood, "the object appeared after the abort"),
+            end => {
+                assert_eq!(end, Outcome::Rejected(Rejection::NoSuchUpload));
+                aborted += 1;
+            }
+        }
+        assert_eq!(b.text("k").await.is_some(), stood);
+        b.store.delete("k", None).await.unwrap();
+        assert_eq!(b.store.uploads("").await.unwrap(), []);
+    }
+    assert!(aborted > 0, "every completion came first");
 }

@@ -176,9 +176,9 @@ async fn objects_and_folders_of_one_name_come_together() {
         expected.sort();
         assert_eq!(listed, expected, "round {round}");
     }
-    // Where the same names come and go, again and again.
+    // Where they come and go: what is in the way at one moment is gone at the next.
     for round in 0..ROUNDS {
-        let answers = field.round("churn");
+        let answers = field.round(&format!("churn {round}"));
         assert_eq!(won(&answers).len(), PROCESSES, "round {round}: {answers:?}");
     }
     let (store, prefix, _dir) = field.end().await;

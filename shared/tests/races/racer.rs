@@ -44,7 +44,7 @@ pub async fn contend() {
             ["count", rounds] => contender.count(rounds.parse().unwrap()).await,
             ["replace", round, etag] => contender.replace(round, &ETag::new(etag)).await,
             ["folders", round] => contender.put_folder_key(round).await,
-            ["churn"] => contender.churn().await,
+            ["churn", round] => contender.churn(round).await,
             _ => panic!("{line}"),
         };
         println!("{ANSWER}{answer}");
@@ -117,14 +117,19 @@ impl Contender {
         end(self.put(&format!("{round}/{}", folder_key(self.who)), self.body(), &CREATE).await)
     }
 
-    /// Puts its key, finds it, deletes it.
-    async fn churn(&self) -> String {
-        let name = format!("churn/{}", folder_key(self.who));
-        let Applied(etag) = self.put(&name, self.body(), &CREATE).await else { return "not created".to_owned() };
-        match self.store.read(&self.key(&name)).await.unwrap() {
-            Some((meta, body)) if meta.etag == etag && body == self.body() => {}
-            other => return format!("read {:?}", other.map(|(meta, _)| meta)),
+    /// Puts its key, finds it, deletes it; twice, as the second time the folders of the others are there.
+    async fn churn(&self, round: &str) -> String {
+        let name = format!("churn/{round}/{}", folder_key(self.who));
+        for time in ["first", "second"] {
+            let Applied(etag) = self.put(&name, self.body(), &CREATE).await else { return format!("{time} create") };
+            match self.store.read(&self.key(&name)).await.unwrap() {
+                Some((meta, body)) if meta.etag == etag && body == self.body() => {}
+                other => return format!("{time} read: {:?}", other.map(|(meta, _)| meta)),
+            }
+            let Applied(()) = self.store.delete(&self.key(&name), Some(&etag)).await.unwrap() else {
+                return format!("{time} delete");
+            };
         }
-        end(self.store.delete(&self.key(&name), Some(&etag)).await.unwrap())
+        "won".to_owned()
     }
 }

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::Bucket;
 use super::failure::Failure;
 use super::names::{self, Kind, Reading};
+use super::tree::{self, Tree};
 use super::versions::{self, Identity};
 use crate::store::rules::{self, Offered, Pager};
 use crate::store::{Entry, ListPage, ListQuery};
@@ -38,8 +39,22 @@ struct Level {
     children: BinaryHeap<Reverse<Child>>,
 }
 
-/// The directory whose entries were asked for last: most are asked for in a row.
-type LastDir = Option<(Rc<Vec<String>>, OwnedFd)>;
+/// The directory that was opened last: the next one is most often the same, or lies in it.
+#[derive(Default)]
+struct LastDir(Option<(Rc<Vec<String>>, OwnedFd)>);
+
+impl LastDir {
+    /// The directory at `path`, if it still is one.
+    fn open(&mut self, tree: &Tree, path: &Rc<Vec<String>>) -> Result<Option<&OwnedFd>, Failure> {
+        let next = match self.0.take() {
+            Some((last, fd)) if last == *path => Some(fd),
+            Some((last, fd)) if path.starts_with(&last) => tree::pass(&fd, &path[last.len()..])?,
+            _ => tree::pass(&tree.root()?.fd, path)?,
+        };
+        self.0 = next.map(|fd| (path.clone(), fd));
+        Ok(self.0.as_ref().map(|(_, fd)| fd))
+    }
+}
 
 impl Bucket {
     /// One page.
@@ -47,8 +62,8 @@ impl Bucket {
         let mut pager = Pager::new(query);
         let base = query.prefix.rfind('/').map_or("", |slash| &query.prefix[..=slash]);
         let dirs = self.tree.folders(&names::folder_route(base))?.into_iter().map(|dir| dir.path).collect();
-        let mut levels = vec![self.scan(query, base.to_owned(), dirs)?];
-        let mut last_dir = None;
+        let mut last_dir = LastDir::default();
+        let mut levels = vec![self.scan(query, base.to_owned(), dirs, &mut last_dir)?];
         while let Some(level) = levels.last_mut() {
             let Some(Reverse(child)) = level.children.pop() else {
                 levels.pop();
@@ -61,7 +76,7 @@ impl Bucket {
             }
             let key = format!("{}{}", level.prefix, child.sort);
             if child.kind == Kind::Folder {
-                let next = self.scan(query, key, dirs)?;
+                let next = self.scan(query, key, dirs, &mut last_dir)?;
                 levels.push(next);
                 continue;
             }
@@ -84,16 +99,22 @@ impl Bucket {
         Ok(pager.finish(self.private.wall()))
     }
 
-    fn scan(&self, query: &ListQuery, prefix: String, dirs: Vec<Vec<String>>) -> Result<Level, Failure> {
+    fn scan(
+        &self,
+        query: &ListQuery,
+        prefix: String,
+        dirs: Vec<Vec<String>>,
+        last_dir: &mut LastDir,
+    ) -> Result<Level, Failure> {
         let mut children = Vec::new();
         for (dir, path) in dirs.into_iter().enumerate() {
             // Directories of pieces (of names over 255 bytes) are read as part of the folder they stand in.
             let depth = path.len();
             let mut open = vec![path];
             while let Some(path) = open.pop() {
-                let Some(fd) = self.tree.reopen(&path)? else { continue };
-                let first = prefix.is_empty();
                 let parent = Rc::new(path);
+                let Some(fd) = last_dir.open(&self.tree, &parent)? else { continue };
+                let first = prefix.is_empty();
                 let mut add = |name: &str, kind: Kind| match names::read(&parent[depth..], name, kind, first) {
                     Reading::Piece => open.push([&parent[..], &[name.to_owned()]].concat()),
                     Reading::Component(mut sort, alternate) => {
@@ -107,7 +128,7 @@ impl Bucket {
                     }
                     Reading::Nothing => {}
                 };
-                each_name(&fd, &mut add)?;
+                each_name(fd, &mut add)?;
             }
         }
         Ok(Level { prefix, children: children.into() })
@@ -115,11 +136,8 @@ impl Bucket {
 
     /// The object's line; none if it is gone meanwhile.
     fn entry(&self, key: String, child: &Child, last_dir: &mut LastDir) -> Result<Option<Entry>, Failure> {
-        if last_dir.as_ref().is_none_or(|(path, _)| *path != child.parent) {
-            *last_dir = self.tree.reopen(&child.parent)?.map(|fd| (child.parent.clone(), fd));
-        }
-        let Some((_, dir)) = last_dir else { return Ok(None) };
-        let identity = match rustix::fs::statat(&*dir, child.name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+        let Some(dir) = last_dir.open(&self.tree, &child.parent)? else { return Ok(None) };
+        let identity = match rustix::fs::statat(dir, child.name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Identity::of(&stat),
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -144,6 +162,11 @@ impl Child {
 
 /// Whether the query may want the key (of a folder: any key in it) `prefix` + `sort`.
 fn may_match(query: &ListQuery, prefix: &str, sort: &str, kind: Kind) -> bool {
+    // By hand a file can be put where no key leads: too deep, or named as an empty key would be.
+    let length = prefix.len() + sort.len();
+    if length == 0 || length > rules::KEY_MAX_BYTES {
+        return false;
+    }
     let wanted = query.prefix.strip_prefix(prefix).unwrap_or("");
     if !(sort.starts_with(wanted) || (kind == Kind::Folder && wanted.starts_with(sort))) {
         return false;

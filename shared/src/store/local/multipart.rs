@@ -116,11 +116,17 @@ impl Bucket {
         let (etag, crc32) = digest::of_parts(&digests);
         let Plan { content_type, metadata, .. } = plan;
         let draft = Draft { etag, crc32, content_type, metadata };
-        let still = || fs::exists(dir.join(PLAN));
-        let outcome = self.commit(&upload.key, &mut temp, draft, condition, still)?;
+        // Under one lock with the abort: what was aborted before this is not completed, nor completed twice.
+        let lock = self.lock(&upload.key)?;
+        if !fs::exists(dir.join(PLAN))? {
+            return no_such_upload;
+        }
+        let outcome = self.commit(&lock, &upload.key, &mut temp, draft, condition)?;
         if matches!(outcome, Outcome::Applied(_)) {
+            let buried = self.bury(&dir);
+            drop(lock);
             // The object stands: an upload that cannot be removed now is an abort's to remove.
-            if let Err(error) = self.drop_upload(&dir) {
+            if let Err(error) = buried.and_then(fs::remove_dir_all) {
                 tracing::debug!(upload = upload.id, %error, "a completed upload could not be removed");
             }
         }
@@ -129,10 +135,14 @@ impl Bucket {
 
     /// Drops the upload.
     pub(super) fn upload_abort(&self, upload: &Upload) -> Result<(), Failure> {
-        match self.upload(upload)? {
-            Some((dir, _)) => Ok(self.drop_upload(&dir)?),
-            None => Ok(()),
+        if self.upload(upload)?.is_none() {
+            return Ok(());
         }
+        let lock = self.lock(&upload.key)?;
+        let Some((dir, _)) = self.upload(upload)? else { return Ok(()) };
+        let grave = self.bury(&dir)?;
+        drop(lock);
+        Ok(fs::remove_dir_all(grave)?)
     }
 
     /// The uploads under way, in the order of their keys.
@@ -192,15 +202,15 @@ impl Bucket {
         Ok(temp)
     }
 
-    /// The upload is gone in one step; its files then follow.
-    fn drop_upload(&self, dir: &Path) -> io::Result<()> {
+    /// The upload is gone in one step; its files are left to be removed.
+    fn bury(&self, dir: &Path) -> io::Result<PathBuf> {
         let grave = self.private.temp_dir()?;
         match fs::rename(dir, &grave) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Ok(()) => Ok(grave),
+            Err(error) => {
                 let _ = fs::remove_dir(&grave);
                 Err(error)
             }
-            _ => fs::remove_dir_all(&grave),
         }
     }
 }

@@ -70,11 +70,6 @@ impl Tree {
         Ok(dirs)
     }
 
-    /// The directory at this path of names, if it still is one.
-    pub(super) fn reopen(&self, path: &[String]) -> Result<Option<OwnedFd>, Failure> {
-        Ok(pass(&self.root()?.fd, path)?)
-    }
-
     /// The object's file.
     pub(super) fn find(&self, key: &str) -> Result<Option<Found>, Failure> {
         let (folders, object) = names::route(key);
@@ -160,8 +155,8 @@ fn below(dirs: &[Directory], step: &Step) -> io::Result<Vec<Directory>> {
     Ok(next)
 }
 
-/// The directory at `path`, if there is one.
-fn pass(dir: &OwnedFd, path: &[String]) -> io::Result<Option<OwnedFd>> {
+/// The directory at `path` below `dir`, if there is one.
+pub(super) fn pass(dir: &OwnedFd, path: &[String]) -> io::Result<Option<OwnedFd>> {
     let mut at = None;
     for name in path {
         match rustix::fs::openat(at.as_ref().unwrap_or(dir), name.as_str(), PASS, Mode::empty()) {

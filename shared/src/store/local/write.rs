@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::failure::Failure;
-use super::private::Temp;
+use super::private::{Lock, Temp};
 use super::tree::Found;
 use super::versions::{self, Draft, Version};
 use super::{Bucket, PIECE_BYTES};
@@ -32,7 +32,8 @@ impl Bucket {
         }
         let mut temp = self.private.temp().map_err(|error| self.or_no_bucket(error))?;
         let digest = write_hashed(&mut temp, body)?;
-        self.commit(key, &mut temp, Draft::whole(&digest, attributes), condition, || Ok(true))
+        let lock = self.lock(key)?;
+        self.commit(&lock, key, &mut temp, Draft::whole(&digest, attributes), condition)
     }
 
     /// Why the condition fails now, before any body is written: most losers of a race are told here. An answer of none
@@ -48,20 +49,20 @@ impl Bucket {
         }
     }
 
-    /// Makes a finished file the object. `still` is asked under the lock: if it says no, the upload that the file came
-    /// from is gone.
+    /// The key's lock.
+    pub(super) fn lock(&self, key: &str) -> Result<Lock, Failure> {
+        self.private.lock(key).map_err(|error| self.or_no_bucket(error))
+    }
+
+    /// Makes a finished file the object. Whoever calls shows that it holds the lock.
     pub(super) fn commit(
         &self,
+        _lock: &Lock,
         key: &str,
         temp: &mut Temp,
         draft: Draft,
         condition: &Condition,
-        still: impl FnOnce() -> io::Result<bool>,
     ) -> Result<Outcome<ETag>, Failure> {
-        let _lock = self.private.lock(key).map_err(|error| self.or_no_bucket(error))?;
-        if !still()? {
-            return Ok(Outcome::Rejected(Rejection::NoSuchUpload));
-        }
         let current = self.current(key, matches!(condition, Condition::Update(_)))?;
         if let Some(why) = current.judge(condition) {
             return Ok(Outcome::Rejected(why));
@@ -90,7 +91,7 @@ impl Bucket {
         if let Some(why) = self.fails_already(key, &condition)? {
             return Ok(Outcome::Rejected(why));
         }
-        let _lock = self.private.lock(key).map_err(|error| self.or_no_bucket(error))?;
+        let _lock = self.lock(key)?;
         let current = self.current(key, only.is_some())?;
         if let Some(why) = current.judge(&condition) {
             return Ok(Outcome::Rejected(why));
