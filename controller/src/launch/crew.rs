@@ -126,7 +126,11 @@ impl Crew {
             }
             tokio::select! {
                 () = parts.clock.sleep(TICK) => {}
-                () = self.stop.asked() => asked = self.end(parts, asked, &running).await?,
+                () = self.stop.asked() => {
+                    // What is said now must not be drawn over.
+                    display.clear();
+                    asked = self.end(parts, asked, &running).await?;
+                }
             }
         }
     }

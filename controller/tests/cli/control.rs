@@ -11,7 +11,7 @@ async fn state(rig: &Rig) -> (ControlState, Option<String>) {
 
 #[tokio::test]
 async fn agents_are_told_and_status_says_why() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     rig.dayfly(&["pause", "--why", "too dear"]).ok();
     assert_eq!(state(&rig).await, (ControlState::Paused, Some("too dear".to_owned())));
     let status = rig.dayfly(&["status"]).ok().stdout;

@@ -9,7 +9,7 @@ use super::rig::{Rig, files};
 
 #[tokio::test]
 async fn outputs_arrive_once_and_whole() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     rig.plan(&["in3.dat"]).await;
     fs::write(rig.at("out3.dat"), "three").unwrap();
     // Not committed: no result says so.
@@ -30,7 +30,7 @@ async fn outputs_arrive_once_and_whole() {
 
 #[test]
 fn a_glob_chooses_by_either_name() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     rig.dayfly(&["fetch", "one", "--glob", "out1*"]).ok();
     rig.dayfly(&["fetch", "two", "--glob", "in2*"]).ok();
     assert_eq!(files(Path::new(&rig.beside("one"))), ["out1.dat"]);
@@ -39,7 +39,7 @@ fn a_glob_chooses_by_either_name() {
 
 #[tokio::test]
 async fn an_output_that_is_gone_is_named_and_the_rest_arrives() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     rig.view(View::Completed, &["in0.dat", "in9.dat", "../evil"]).await;
     let words = ["2 outputs did not arrive", "out9.dat", "out/../evil", "1 output in results", "run it again"];
     rig.dayfly(&["fetch", "results"]).failed(1, &words);

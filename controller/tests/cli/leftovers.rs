@@ -6,7 +6,7 @@ use dayfly_shared::store::{Attributes, Condition, Store as _};
 use super::rig::{Rig, files};
 
 async fn interrupted() -> Rig {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     rig.plan(&["in3.dat", "in4.dat"]).await;
     rig.done(1, "in3.dat").await;
     rig.hold(1, "in3.dat").await;

@@ -4,7 +4,7 @@ use super::rig::Rig;
 
 #[test]
 fn an_output_from_before_the_job_is_deleted_and_listed_anew() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     rig.dayfly(&["seed", "--redo", "in[01].dat"]).failed(2, &["Delete 2 outputs", "in0.dat, in1.dat", "--yes"]);
     assert!(rig.at("out0.dat").exists());
     let report = rig.dayfly(&["seed", "--redo", "in0.dat", "--yes", "--json"]).ok().json();
@@ -16,7 +16,7 @@ fn an_output_from_before_the_job_is_deleted_and_listed_anew() {
 
 #[tokio::test]
 async fn what_the_plan_knows_is_refused_with_the_way_to_do_it() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     rig.plan(&["in3.dat", "in4.dat"]).await;
     std::fs::write(rig.at("out3.dat"), "made").unwrap();
     rig.done(1, "in3.dat").await;
@@ -31,7 +31,7 @@ async fn what_the_plan_knows_is_refused_with_the_way_to_do_it() {
 
 #[test]
 fn a_name_that_is_no_input_is_said_to_be_none() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     rig.dayfly(&["seed", "--redo", "out0.dat", "--yes"]).failed(2, &["no input is called out0.dat"]);
     assert!(rig.at("out0.dat").exists());
 }

@@ -6,7 +6,7 @@ use dayfly_shared::plan::clean_lines;
 use super::rig::Rig;
 
 async fn two_given_up() -> Rig {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     rig.plan(&["in3.dat", "in4.dat", "in5.dat", "in6.dat"]).await;
     rig.done(1, "in3.dat").await;
     rig.given_up(2, "in4.dat", "it broke").await;

@@ -83,10 +83,14 @@ impl Rig {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    /// With the demo's data.
-    pub fn demo() -> Self {
+    /// With a job laid out as the demo's, of a few bytes: `in0.dat` to `in9.dat`, the outputs of the first three.
+    pub fn seeded() -> Self {
         let rig = Self::new();
-        rig.dayfly(&["seed", "--demo", "--demo-seed", "1"]).ok();
+        fs::create_dir_all(rig.at("")).unwrap();
+        fs::write(rig.at("kernel.dat"), "k").unwrap();
+        (0..10).for_each(|n| fs::write(rig.at(&format!("in{n}.dat")), "input").unwrap());
+        (0..3).for_each(|n| fs::write(rig.at(&format!("out{n}.dat")), format!("done{n}")).unwrap());
+        rig.dayfly(&["seed"]).ok();
         rig
     }
 

@@ -10,7 +10,12 @@ fn lines(from: u32, to: u32) -> String {
 
 #[test]
 fn the_demo_is_ten_inputs_three_of_them_done() {
-    let rig = Rig::demo();
+    let demo = || {
+        let rig = Rig::new();
+        rig.dayfly(&["seed", "--demo", "--demo-seed", "1"]).ok();
+        rig
+    };
+    let rig = demo();
     assert_eq!((rig.read("completed.txt"), rig.read("tasklist.txt")), (lines(0, 2), lines(3, 9)));
     let (kernel, input, output) = (
         fs::read(rig.at("kernel.dat")).unwrap(),
@@ -22,14 +27,14 @@ fn the_demo_is_ten_inputs_three_of_them_done() {
     assert!(output == expected);
     assert!(!rig.at("out3.dat").exists());
     // The same again, elsewhere; and with nothing said, what is there stays.
-    assert_eq!(fs::read(Rig::demo().at("in9.dat")).unwrap(), fs::read(rig.at("in9.dat")).unwrap());
+    assert_eq!(fs::read(demo().at("in9.dat")).unwrap(), fs::read(rig.at("in9.dat")).unwrap());
     let again = rig.dayfly(&["seed", "--demo", "--json"]).ok().json();
     assert_eq!((&again["sent"], &again["list"]["written"]), (&0.into(), &false.into()));
 }
 
 #[test]
 fn seeding_again_goes_on_and_keeps_what_people_wrote() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     fs::write(rig.at("out5.dat"), "an output").unwrap();
     fs::write(rig.at("tasklist.txt"), "in8.dat\r\nby-hand.dat\nin8.dat\n").unwrap();
     let report = rig.dayfly(&["seed", "--json"]).ok().json();
@@ -42,7 +47,7 @@ fn seeding_again_goes_on_and_keeps_what_people_wrote() {
 
 #[test]
 fn a_job_where_all_is_done_says_so() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     (3..10).for_each(|n| fs::write(rig.at(&format!("out{n}.dat")), "x").unwrap());
     fs::write(rig.at("tasklist.txt"), "").unwrap();
     let ran = rig.dayfly(&["seed"]).ok();
@@ -72,7 +77,8 @@ fn files_of_a_folder_go_up_once_with_any_name_that_can_be_a_key() {
 #[test]
 fn a_changed_input_is_replaced_only_when_told_and_its_output_is_called_old() {
     let rig = Rig::new();
-    (rig.file("data/in1.dat", "one"), rig.file("k", "k"));
+    rig.file("data/in1.dat", "one");
+    rig.file("k", "k");
     rig.dayfly(&["seed", "--inputs", "data", "--kernel", "k"]).ok();
     fs::write(rig.at("out1.dat"), "made of one").unwrap();
     rig.file("data/in1.dat", "two");
@@ -85,7 +91,7 @@ fn a_changed_input_is_replaced_only_when_told_and_its_output_is_called_old() {
 
 #[test]
 fn inputs_may_be_objects_elsewhere_and_outputs_go_elsewhere() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     fs::create_dir_all(rig.folder().join("archive/2026/sub")).unwrap();
     fs::create_dir_all(rig.folder().join("results")).unwrap();
     for name in ["2026/in1.dat", "2026/in2.dat", "2026/sub/in3.dat", "2026/readme"] {
@@ -121,7 +127,7 @@ fn inputs_may_be_objects_elsewhere_and_outputs_go_elsewhere() {
 
 #[test]
 fn settings_that_differ_are_named_and_nothing_changes() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     let before = rig.read("job.json");
     rig.dayfly(&["seed", "--agents", "5", "--max-attempts", "3"]).failed(1, &["agents: 1 / 5", "new prefix"]);
     assert_eq!(rig.read("job.json"), before);
@@ -162,7 +168,7 @@ fn what_is_missing_is_named() {
 
 #[test]
 fn a_kernel_that_made_outputs_is_not_replaced() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     let before = fs::read(rig.at("kernel.dat")).unwrap();
     rig.file("k", "another");
     rig.dayfly(&["seed", "--kernel", "k"]).failed(1, &["another kernel", "new prefix"]);

@@ -39,7 +39,7 @@ fn with(environment: &[(String, String)], args: &[&str]) -> Ran {
 
 #[test]
 fn a_served_folder_is_an_s3_service_and_keeps_its_address() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     let (served, environment) = serve(&rig);
     let status = with(&environment, &["status", "s3://dayfly/", "--json"]).ok().json();
     assert_eq!(status["tasks"]["done"], 3);
@@ -85,7 +85,7 @@ async fn a_store_that_ignores_conditions_is_refused_before_anything_is_written()
 
 #[test]
 fn agents_that_fail_are_quoted() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     let agent = rig.file("agent", "#!/bin/sh\necho 'error: the disk is on fire' >&2\nexit 1\n");
     std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755)).unwrap();
     rig.dayfly(&["launch", "-q", "--agent", &agent])

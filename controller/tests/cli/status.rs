@@ -7,7 +7,7 @@ use dayfly_shared::keys::View;
 
 /// Four tasks: one done, one given up, one held, one free; and a line that nobody planned yet.
 async fn half_way() -> Rig {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     rig.plan(&["in3.dat", "in4.dat", "in5.dat", "in6.dat"]).await;
     rig.done(1, "in3.dat").await;
     rig.given_up(2, "in4.dat", "it broke").await;
@@ -48,7 +48,7 @@ async fn status_counts_what_the_bucket_holds() {
 
 #[tokio::test]
 async fn watch_ends_with_the_job_and_says_whether_tasks_failed() {
-    let rig = Rig::demo();
+    let rig = Rig::seeded();
     rig.plan(&["in3.dat", "in4.dat"]).await;
     rig.done(1, "in3.dat").await;
     rig.given_up(2, "in4.dat", "it broke").await;
