@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use dayfly_shared::exit::Exit;
-use dayfly_shared::store::StoreError;
+use dayfly_shared::store::{StoreError, StoreErrorKind};
 
 /// The result of a command or a part of one.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -87,10 +87,15 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// A store's error says all of it in its own text.
+/// A store's error says all of it in its own text; a service's words may come in lines, and are made one.
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::new(error.to_string())
+        let text = error.to_string();
+        let failure = Self::new(text.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+        match error.kind {
+            StoreErrorKind::Transient => failure.fix("check the endpoint and the network, and run it again"),
+            _ => failure,
+        }
     }
 }
 

@@ -44,7 +44,7 @@ pub fn bytes(n: u64) -> String {
     format!("{value:.1} {unit}")
 }
 
-/// `45 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
+/// `0.6 s`, `45 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
 pub fn duration(d: Duration) -> String {
     let s = d.as_secs();
     let pair = |big: u64, big_unit: &str, small: u64, small_unit: &str| match small {
@@ -52,6 +52,7 @@ pub fn duration(d: Duration) -> String {
         _ => format!("{big} {big_unit} {small} {small_unit}"),
     };
     match s {
+        0..10 if d.subsec_millis() >= 50 => format!("{:.1} s", d.as_secs_f64()),
         0..60 => format!("{s} s"),
         60..3600 => pair(s / 60, "min", s % 60, "s"),
         3600..86_400 => pair(s / 3600, "h", s % 3600 / 60, "min"),
@@ -102,6 +103,7 @@ mod tests {
         assert_eq!(bytes(20_000_000), "20.0 MB");
         assert_eq!(bytes(999_999), "1.0 MB");
         assert_eq!(bytes(u64::MAX), "18446.7 PB");
+        assert_eq!(duration(Duration::from_millis(620)), "0.6 s");
         assert_eq!(duration(Duration::from_secs(59)), "59 s");
         assert_eq!(duration(Duration::from_secs(200)), "3 min 20 s");
         assert_eq!(duration(Duration::from_secs(7500)), "2 h 5 min");

@@ -15,7 +15,7 @@ use crate::human;
 use crate::observe::{JobState, Observer};
 use crate::parts::{Parts, Patience};
 use crate::settings::Place;
-use crate::status;
+use crate::{status, watch};
 
 pub use crew::Crew;
 
@@ -29,8 +29,8 @@ pub async fn command(parts: &Parts, args: &LaunchArgs) -> Result<Exit> {
     let before = observer.look().await?;
     match before.state {
         JobState::Over if !args.agents.linger => {
-            parts.output().result(&LaunchReport { job, agents: Vec::new(), over: true });
-            return Ok(watch_exit(before.tasks.failed));
+            parts.output().result(&LaunchReport { job, agents: Vec::new(), follow: None });
+            return Ok(watch::exit(&before));
         }
         JobState::Paused | JobState::Suspended | JobState::Cancelled => {
             parts.output().warn(format!("the job is {}", status::state(&before)));
@@ -51,12 +51,9 @@ pub async fn command(parts: &Parts, args: &LaunchArgs) -> Result<Exit> {
         });
         return Ok(exit);
     }
-    parts.output().result(&LaunchReport { job, agents, over: false });
+    let follow = Some(parts.settings.command("watch", &job));
+    parts.output().result(&LaunchReport { job, agents, follow });
     Ok(Exit::Done)
-}
-
-fn watch_exit(failed: u64) -> Exit {
-    if failed > 0 { Exit::TasksFailed } else { Exit::Done }
 }
 
 /// What was started.
@@ -64,18 +61,19 @@ fn watch_exit(failed: u64) -> Exit {
 struct LaunchReport {
     job: Location,
     agents: Vec<Member>,
-    over: bool,
+    #[serde(skip)]
+    follow: Option<String>,
 }
 
 impl fmt::Display for LaunchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.over {
+        let Some(follow) = &self.follow else {
             return write!(f, "{} is over: nothing is left to do, and no agent was started", self.job);
-        }
+        };
         writeln!(f, "{} started for {}", human::count(self.agents.len() as u64, "agent"), self.job)?;
         for agent in &self.agents {
             writeln!(f, "  {}  pid {}  log {}", agent.name, agent.id, agent.log)?;
         }
-        write!(f, "they go on by themselves; to follow them: dayfly watch {}", self.job)
+        write!(f, "they go on by themselves; to follow them: {follow}")
     }
 }

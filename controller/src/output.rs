@@ -46,7 +46,7 @@ impl Output {
     /// Says something worth knowing that is not the result.
     pub fn note(&self, text: impl Display) {
         if !self.quiet {
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            let _ = writeln!(io::stderr().lock(), "{}", text.to_string().trim_end_matches('\n'));
         }
     }
 

@@ -11,10 +11,10 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// A bar over `total` bytes: how many, how fast, how long yet.
 pub fn bytes(output: &Output, doing: &'static str, total: u64) -> ProgressBar {
-    if !output.live() {
+    if !output.live() || total == 0 {
         return ProgressBar::hidden();
     }
-    let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    let template = "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style);
     bar.set_message(doing);

@@ -57,7 +57,8 @@ pub async fn command(parts: &Parts, args: &RetryArgs) -> Result<Exit> {
         false => merge::add_lines(parts, job, ledger, &again).await?,
     };
     let done = done.into_iter().collect();
-    parts.output().result(&RetryReport { job: location, again, done, list, idle: snapshot.live_agents() == 0 });
+    let launch = (snapshot.live_agents() == 0).then(|| parts.settings.command("launch", &location));
+    parts.output().result(&RetryReport { job: location, again, done, list, launch });
     Ok(Exit::Done)
 }
 
@@ -68,7 +69,8 @@ struct RetryReport {
     again: Vec<String>,
     done: Vec<String>,
     list: Merged,
-    idle: bool,
+    #[serde(skip)]
+    launch: Option<String>,
 }
 
 impl fmt::Display for RetryReport {
@@ -83,8 +85,8 @@ impl fmt::Display for RetryReport {
         if !self.done.is_empty() {
             write!(f, "\nnote: done after all, their outputs stand: {}", human::some(&self.done))?;
         }
-        if self.idle && !self.again.is_empty() {
-            write!(f, "\nnote: no agent is at work; start some: dayfly launch {}", self.job)?;
+        if let Some(launch) = self.launch.as_ref().filter(|_| !self.again.is_empty()) {
+            write!(f, "\nnote: no agent is at work; start some: {launch}")?;
         }
         Ok(())
     }

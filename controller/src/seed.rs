@@ -87,7 +87,7 @@ pub async fn seed(parts: &Parts, location: &Location, args: &SeedArgs) -> Result
     let bar = progress::bytes(parts.output(), "sending", report.sent_bytes);
     upload::send(parts, &inputs_store, plan.items, &bar).await?;
     bar.finish_and_clear();
-    kernel.put(parts, &job).await?;
+    report.kernel_replaced = kernel.put(parts, &job).await?;
     let made = put_outputs(parts, &settings, location, &source).await?;
     settings::put(parts, &job, &settings).await?;
 
@@ -133,9 +133,11 @@ fn refuse_bad_names(names: &[String], settings: &JobSettings, job: &Location) ->
 fn confirm(parts: &Parts, changed: &[String], redo: &HashSet<String>) -> Result<()> {
     let declined = |what: &str| Failure::new(format!("{what} was declined")).left("nothing was changed");
     if !changed.is_empty() {
+        let (differ, those) = if changed.len() == 1 { ("differs", "it") } else { ("differ", "them") };
         let question = format!(
-            "{} in the bucket not what the folder has: {}. Replace? Outputs that stand stay those of the old content.",
-            if changed.len() == 1 { "1 input is".to_owned() } else { format!("{} inputs are", changed.len()) },
+            "{} in the bucket {differ} from the folder's: {}. Replace {those}? Outputs that stand stay those of the old \
+             content.",
+            human::count(changed.len() as u64, "input"),
             human::some(changed)
         );
         if !ask::confirm(&parts.settings, &question)? {

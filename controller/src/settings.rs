@@ -90,6 +90,15 @@ impl Settings {
         Ok(Self { place, output, yes: global.yes, verbose: global.verbose, project })
     }
 
+    /// A command for this job as a person would type it.
+    pub fn command(&self, verb: &str, job: &Location) -> String {
+        match &self.place {
+            Place::Local(dir) if job.to_string() == LOCAL_JOB => format!("dayfly {verb} --local {}", dir.display()),
+            Place::Local(dir) => format!("dayfly {verb} --local {} {job}", dir.display()),
+            Place::S3 { .. } => format!("dayfly {verb} {job}"),
+        }
+    }
+
     /// The job that is meant.
     ///
     /// # Errors
@@ -150,7 +159,9 @@ mod tests {
     #[test]
     fn a_folder_has_a_job_by_default_and_a_service_has_none() {
         let local = Settings::resolve(&Global { local: Some("d".into()), ..Global::default() }).unwrap();
-        assert_eq!(local.job(None).unwrap().to_string(), LOCAL_JOB);
+        let job = local.job(None).unwrap();
+        assert_eq!(job.to_string(), LOCAL_JOB);
+        assert_eq!(local.command("launch", &job), "dayfly launch --local d");
         let service = Settings::resolve(&Global::default()).unwrap();
         assert_eq!(service.job(None).unwrap_err().exit(), dayfly_shared::exit::Exit::Usage);
         let both = Global { local: Some("d".into()), region: Some("r".to_owned()), ..Global::default() };

@@ -45,10 +45,10 @@ impl Serialize for StatusReport<'_> {
     }
 }
 
-/// `7 of 10 tasks done, 1 given up, 2 running`.
+/// `7 of 10 done, 1 given up, 2 running`.
 pub fn tally(snapshot: &Snapshot) -> String {
     let tasks = &snapshot.tasks;
-    let mut text = format!("{} of {} done", human::thousands(tasks.done), human::count(tasks.total, "task"));
+    let mut text = format!("{} of {} done", human::thousands(tasks.done), human::thousands(tasks.total));
     if tasks.failed > 0 {
         text += &format!(", {} given up", human::thousands(tasks.failed));
     }
@@ -104,14 +104,15 @@ impl fmt::Display for StatusReport<'_> {
             0 => writeln!(f)?,
             new => writeln!(f, "; {} of tasklist.txt not planned yet", human::count(new, "line"))?,
         }
-        if let Some(pace) = pace(snapshot).filter(|_| snapshot.state != JobState::Over) {
+        if let Some(pace) = pace(snapshot).filter(|_| snapshot.state == JobState::Running) {
             writeln!(f, "pace     {pace}")?;
         }
         if let (Some(first), Some(last)) = (snapshot.first, snapshot.last) {
             writeln!(
                 f,
-                "took     {} so far, {}, outputs {}",
+                "took     {}{}, {}, outputs {}",
                 human::duration(last.since(first)),
+                if snapshot.state == JobState::Over { "" } else { " so far" },
                 human::count(snapshot.attempts, "attempt"),
                 human::bytes(snapshot.output_bytes)
             )?;

@@ -1,11 +1,9 @@
 //! `dayfly watch`: follows a job until it is over. It reads the bucket alone, so it can watch from anywhere.
 
-use std::fmt;
 use std::time::Duration;
 
 use dayfly_shared::clock::Timestamp;
 use dayfly_shared::exit::Exit;
-use serde::{Serialize, Serializer};
 
 use crate::cli::JobArg;
 use crate::failure::Result;
@@ -30,8 +28,23 @@ const AGENT_LINES: usize = 16;
 pub async fn command(parts: &Parts, args: &JobArg) -> Result<Exit> {
     let job = parts.settings.job(args.job.as_ref())?;
     let mut observer = Observer::new(parts.job(&job, Patience::Long).await?);
-    let snapshot = follow(parts, &mut observer, |s| matches!(s.state, JobState::Over | JobState::Cancelled)).await?;
-    parts.output().result(&StatusReport { snapshot: &snapshot, now: parts.clock.now().wall, shown: AGENT_LINES });
+    let mut display = Display::new(parts);
+    let snapshot = loop {
+        let snapshot = observer.look().await?;
+        match parts.output().json {
+            true => display.stream(parts, &snapshot),
+            false => display.show(parts, &snapshot),
+        }
+        if matches!(snapshot.state, JobState::Over | JobState::Cancelled) {
+            break snapshot;
+        }
+        parts.clock.sleep(wait(&snapshot)).await;
+    };
+    display.clear();
+    // For programs the last line of the stream was the result.
+    if !parts.output().json {
+        parts.output().result(&StatusReport { snapshot: &snapshot, now: parts.clock.now().wall, shown: AGENT_LINES });
+    }
     Ok(exit(&snapshot))
 }
 
@@ -42,27 +55,6 @@ pub fn exit(snapshot: &Snapshot) -> Exit {
         JobState::Over => Exit::Done,
         JobState::Cancelled => Exit::Cancelled,
         _ => Exit::Drained,
-    }
-}
-
-/// Shows how the job goes until `enough` says so; the last look.
-///
-/// # Errors
-/// No job there, a store that refuses.
-pub async fn follow(
-    parts: &Parts,
-    observer: &mut Observer,
-    mut enough: impl FnMut(&Snapshot) -> bool,
-) -> Result<Snapshot> {
-    let mut display = Display::new(parts);
-    loop {
-        let snapshot = observer.look().await?;
-        display.show(parts, &snapshot);
-        if enough(&snapshot) {
-            display.clear();
-            return Ok(snapshot);
-        }
-        parts.clock.sleep(wait(&snapshot)).await;
     }
 }
 
@@ -80,8 +72,7 @@ pub struct Display {
 impl Display {
     /// Live where somebody watches.
     pub fn new(parts: &Parts) -> Self {
-        // JSON is for programs: they get lines.
-        let live = parts.output().live() && !parts.output().json;
+        let live = parts.output().live();
         Self { live: live.then(Lines::new), said: None }
     }
 
@@ -92,18 +83,24 @@ impl Display {
             lines.show(&screen(snapshot, now));
             return;
         }
-        let line = line(snapshot);
-        // Without the pace, which changes all the time.
-        let news = format!("{} {}", status::tally(snapshot), snapshot.state.word());
-        if self.said.as_ref() != Some(&news) {
-            let line = WatchLine { snapshot, text: format!("{} {line}", &now.to_string()[11..19]) };
-            if parts.output().json {
-                parts.output().line(&line);
-            } else {
-                parts.output().note(&line);
-            }
-            self.said = Some(news);
+        if self.is_news(snapshot) {
+            parts.output().note(format!("{} {}", &now.to_string()[11..19], line(snapshot)));
         }
+    }
+
+    /// Prints how the job goes now as a line of JSON, if anything changed.
+    fn stream(&mut self, parts: &Parts, snapshot: &Snapshot) {
+        if self.is_news(snapshot) {
+            parts.output().line(&StatusReport { snapshot, now: parts.clock.now().wall, shown: AGENT_LINES });
+        }
+    }
+
+    /// Whether anything changed but the pace, which does all the time.
+    fn is_news(&mut self, snapshot: &Snapshot) -> bool {
+        let news = format!("{} {}", status::tally(snapshot), snapshot.state.word());
+        let changed = self.said.as_ref() != Some(&news);
+        self.said = Some(news);
+        changed
     }
 
     /// Takes the display off the screen.
@@ -111,24 +108,6 @@ impl Display {
         if let Some(lines) = &mut self.live {
             lines.clear();
         }
-    }
-}
-
-/// A snapshot in one line.
-struct WatchLine<'a> {
-    snapshot: &'a Snapshot,
-    text: String,
-}
-
-impl Serialize for WatchLine<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.snapshot.serialize(serializer)
-    }
-}
-
-impl fmt::Display for WatchLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
     }
 }
 

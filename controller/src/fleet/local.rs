@@ -68,7 +68,8 @@ impl LocalFleet {
     fn folder(&self, job: &Location) -> PathBuf {
         // The checksum tells apart what the readable part does not.
         let sum = crc32fast::hash(job.to_string().as_bytes());
-        self.settings.dir.join(format!("{}.{}.{sum:08x}", job.bucket(), slug(job.prefix().trim_end_matches('/'))))
+        let readable = slug(format!("{}/{}", job.bucket(), job.prefix()).trim_end_matches('/'));
+        self.settings.dir.join(format!("{readable}.{sum:08x}"))
     }
 
     fn launch_one(&self, order: &Order) -> Result<Member> {

@@ -126,7 +126,11 @@ impl Crew {
             }
             tokio::select! {
                 () = parts.clock.sleep(TICK) => {}
-                () = self.stop.asked() => asked = self.end(parts, asked, &running).await?,
+                () = self.stop.asked() => {
+                    // What is said now must not be drawn over.
+                    display.clear();
+                    asked = self.end(parts, asked, &running).await?;
+                }
             }
         }
     }
@@ -159,7 +163,7 @@ impl Crew {
             let logs: Vec<&str> = running.iter().map(|m| m.log.as_str()).collect();
             let count = human::count(running.len() as u64, "agent");
             let failure = Failure::new(format!("{count} did not end in {}", human::duration(self.drain_time)))
-                .left(format!("they go on by themselves; their logs: {}", human::some(&logs)));
+                .left(format!("still at work: {}", human::some(&logs)));
             return Err(match self.service {
                 Some(_) => failure.fix("the endpoint ends with this program: run dayfly launch again to serve them"),
                 None => failure.fix("wait, or end them by their process ids"),

@@ -88,21 +88,21 @@ impl Kernel {
         Ok(())
     }
 
-    /// Puts it in place.
+    /// Puts it in place; whether it replaced another.
     ///
     /// # Errors
     /// A store that refuses, or somebody else who put another one.
-    pub async fn put(&self, parts: &Parts, job: &JobBucket) -> Result<()> {
-        let Some(new) = self.new.clone() else { return Ok(()) };
+    pub async fn put(&self, parts: &Parts, job: &JobBucket) -> Result<bool> {
+        let Some(new) = self.new.clone() else { return Ok(false) };
         let condition = match &self.stands {
-            Some(_) if !self.changes() => return Ok(()),
+            Some(_) if !self.changes() => return Ok(false),
             Some((etag, _)) => Condition::Update(etag.clone()),
             None => Condition::Create,
         };
         let store = &**job.store();
         match write::put(parts, store, &self.key, new.clone(), &Attributes::default(), &condition).await? {
-            Settled::Applied(_) => Ok(()),
-            Settled::Rejected if store.read(&self.key).await?.is_some_and(|(_, bytes)| bytes == new) => Ok(()),
+            Settled::Applied(_) => Ok(self.stands.is_some()),
+            Settled::Rejected if store.read(&self.key).await?.is_some_and(|(_, bytes)| bytes == new) => Ok(false),
             Settled::Rejected => Err(Failure::new(format!("{} was put by somebody else meanwhile", self.place))
                 .left("the inputs are in place, the task list is not")
                 .fix("agree on the kernel, and run it again")),

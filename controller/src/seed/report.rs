@@ -30,6 +30,8 @@ pub struct SeedReport {
     pub to_do: u64,
     /// Outputs deleted to be made anew.
     pub redone: u64,
+    /// Whether the kernel took the place of another.
+    pub kernel_replaced: bool,
     /// What became of the task list.
     pub list: Merged,
     /// Inputs that are newer than the output that stands.
@@ -55,6 +57,7 @@ impl SeedReport {
             done: 0,
             to_do: 0,
             redone: 0,
+            kernel_replaced: false,
             list: Merged::default(),
             stale: Vec::new(),
             hidden: 0,
@@ -88,6 +91,7 @@ impl fmt::Display for SeedReport {
         write!(f, "to do    {}", human::thousands(self.to_do))?;
         match (self.list.added as u64, self.list.kept as u64) {
             (0, 0) => writeln!(f)?,
+            (0, kept) => writeln!(f, ", all in tasklist.txt ({})", human::count(kept, "line"))?,
             (added, 0) => writeln!(f, ", {} in tasklist.txt", human::count(added, "line"))?,
             (added, kept) => writeln!(
                 f,
@@ -108,6 +112,9 @@ impl fmt::Display for SeedReport {
         }
         if !self.odd.is_empty() {
             writeln!(f, "note: no files, or links in a circle or to nowhere, passed over: {}", human::some(&self.odd))?;
+        }
+        if self.kernel_replaced {
+            writeln!(f, "note: the kernel took the place of another, with which nothing was made yet")?;
         }
         if self.redone > 0 {
             writeln!(f, "note: {} deleted, to be made anew", human::count(self.redone, "output"))?;
