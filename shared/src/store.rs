@@ -17,11 +17,11 @@ use crate::clock::Timestamp;
 
 //pub mod conformance;
 mod counted;
-mod digest;
+pub mod digest;
 //mod local;
 mod memory;
 mod patient;
-mod probe;
+pub mod probe;
 mod rules;
 mod s3;
 mod shared;

@@ -8,7 +8,7 @@ use super::ETag;
 
 /// Hashes a body piece by piece, so that one pass over it both writes and hashes.
 #[derive(Clone, Default)]
-pub(crate) struct Hasher {
+pub struct Hasher {
     md5: Md5,
     crc: crc32fast::Hasher,
     size: u64,
@@ -16,56 +16,56 @@ pub(crate) struct Hasher {
 
 impl Hasher {
     /// Takes the next piece.
-    pub(crate) fn update(&mut self, piece: &[u8]) {
+    pub fn update(&mut self, piece: &[u8]) {
         self.md5.update(piece);
         self.crc.update(piece);
         self.size += piece.len() as u64;
     }
 
     /// The digests of all that came.
-    pub(crate) fn finish(self) -> Digest {
+    pub fn finish(self) -> Digest {
         Digest { md5: self.md5.finalize().into(), crc32: self.crc.finalize(), size: self.size }
     }
 }
 
 /// The digests of one body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Digest {
+pub struct Digest {
     /// The MD5 of the body.
-    pub(crate) md5: [u8; 16],
+    pub md5: [u8; 16],
     /// The CRC-32 (that of gzip and zip) of the body.
-    pub(crate) crc32: u32,
+    pub crc32: u32,
     /// Bytes.
-    pub(crate) size: u64,
+    pub size: u64,
 }
 
 impl Digest {
     /// Of a body in memory.
-    pub(crate) fn of(body: &[u8]) -> Self {
+    pub fn of(body: &[u8]) -> Self {
         let mut hasher = Hasher::default();
         hasher.update(body);
         hasher.finish()
     }
 
     /// The ETag of an object that was put in one piece.
-    pub(crate) fn etag(&self) -> ETag {
+    pub fn etag(&self) -> ETag {
         ETag::new(&hex(&self.md5))
     }
 
     /// As [`super::ObjectMeta::checksum`] shows it.
-    pub(crate) fn checksum(&self) -> String {
+    pub fn checksum(&self) -> String {
         checksum(self.crc32)
     }
 }
 
 /// A CRC-32 as S3 shows it: the four bytes, big end first, in base64.
-pub(crate) fn checksum(crc32: u32) -> String {
+pub fn checksum(crc32: u32) -> String {
     format!("crc32:{}", BASE64.encode(crc32.to_be_bytes()))
 }
 
 /// ETag and CRC-32 of an object made of parts: the MD5 of the parts' MD5s with their number, and the CRC-32 that the
 /// whole body has, combined from the parts' without reading them again.
-pub(crate) fn of_parts<'a>(parts: impl IntoIterator<Item = &'a Digest>) -> (ETag, u32) {
+pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a Digest>) -> (ETag, u32) {
     let mut md5 = Md5::new();
     let mut crc = crc32fast::Hasher::new();
     let mut count = 0;
@@ -78,14 +78,14 @@ pub(crate) fn of_parts<'a>(parts: impl IntoIterator<Item = &'a Digest>) -> (ETag
 }
 
 /// In lower case, as in ETags.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from(DIGITS[usize::from(d)])).collect()
 }
 
 /// The bytes of a text that [`hex`] made.
 #[expect(dead_code, reason = "the directory store reads them back")]
-pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let text = text.as_bytes();
     if text.len() != 2 * N {
         return None;

@@ -150,7 +150,7 @@ impl Store for S3Store {
             .get_object()
             .bucket(&*self.bucket)
             .key(key)
-            .set_range(range.as_ref().map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
+            .set_range(range.as_ref().map(reply::range))
             .checksum_mode(ChecksumMode::Enabled)
             .customize()
             .interceptor(served.clone())

@@ -28,6 +28,15 @@ pub(super) fn conditions(condition: &Condition) -> (Option<String>, Option<Strin
     }
 }
 
+/// The `Range` header for a range that is not empty. An end that no object reaches is left open: servers read the
+/// numbers as signed.
+pub(super) fn range(range: &Range<u64>) -> String {
+    match i64::try_from(range.end) {
+        Ok(end) => format!("bytes={}-{}", range.start, end - 1),
+        Err(_) => format!("bytes={}-", range.start),
+    }
+}
+
 /// User metadata as the SDK takes it.
 pub(super) fn metadata(attributes: &Attributes) -> Option<HashMap<String, String>> {
     (!attributes.metadata.is_empty()).then(|| attributes.metadata.clone().into_iter().collect())
@@ -200,6 +209,12 @@ mod tests {
         assert_eq!(decode("a+b%2Bc%20d%25/%C3%A9%01", true).as_deref(), Ok("a b+c d%/é\u{1}"));
         assert_eq!(decode("a+b%2B", false).as_deref(), Ok("a+b%2B"));
         assert!(decode("%FF", true).is_err());
+    }
+
+    #[test]
+    fn ranges_exclude_their_end_and_may_be_open() {
+        assert_eq!(range(&(2..5)), "bytes=2-4");
+        assert_eq!(range(&(2..u64::MAX)), "bytes=2-");
     }
 
     #[test]

@@ -1,0 +1,3 @@
+//! The controller's parts: what `dayfly` does, without its command line.
+
+pub mod endpoint;

@@ -1,0 +1,12 @@
+//! The S3 store against the S3 endpoint: the real protocol, over real connections.
+
+#[path = "endpoint/answers.rs"]
+mod answers;
+#[path = "endpoint/bodies.rs"]
+mod bodies;
+#[path = "endpoint/errors.rs"]
+mod errors;
+#[path = "endpoint/rig.rs"]
+mod rig;
+#[path = "endpoint/semantics.rs"]
+mod semantics;
