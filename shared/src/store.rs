@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 //pub mod conformance;
 mod counted;
 pub mod digest;
-//mod local;
+mod local;
 mod memory;
 mod patient;
 pub mod probe;
@@ -27,7 +27,7 @@ mod s3;
 mod shared;
 
 pub use counted::{Counted, RequestCounts};
-//pub use local::LocalStore;
+pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use patient::Patient;
 pub use probe::{Refused, StoreCheck, probe};

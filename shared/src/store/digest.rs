@@ -84,7 +84,6 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// The bytes of a text that [`hex`] made.
-#[expect(dead_code, reason = "the directory store reads them back")]
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let text = text.as_bytes();
     if text.len() != 2 * N {

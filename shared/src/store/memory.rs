@@ -83,11 +83,6 @@ impl MemoryStore {
     }
 }
 
-/// The stored form of user metadata: S3 keeps names in lower case.
-fn lower_case_names(metadata: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    metadata.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
-}
-
 #[async_trait]
 impl Store for MemoryStore {
     fn place(&self, key: &str) -> String {
@@ -151,7 +146,7 @@ impl Store for MemoryStore {
             etag: digest.etag(),
             checksum: digest.checksum(),
             modified: rules::whole_seconds(self.wall()),
-            metadata: lower_case_names(&attributes.metadata),
+            metadata: rules::lower_case_names(&attributes.metadata),
         };
         let mut state = self.state();
         if let Some(why) = rules::judge(condition, state.objects.get(key).map(|o| &o.etag)) {
@@ -220,7 +215,7 @@ impl Store for MemoryStore {
             etag: etag.clone(),
             checksum: digest::checksum(crc32),
             modified,
-            metadata: lower_case_names(&pending.attributes.metadata),
+            metadata: rules::lower_case_names(&pending.attributes.metadata),
         };
         state.uploads.remove(&upload.id);
         state.objects.insert(upload.key.clone(), stored);

@@ -1,6 +1,8 @@
 //! S3's rules that the memory and the directory store keep alike: what a condition means, what a key may be, which
 //! parts make an object, how a listing folds and breaks into pages.
 
+use std::collections::BTreeMap;
+
 use super::digest::Digest;
 use super::{Condition, ETag, Entry, ListPage, ListQuery, Part, Rejection, Result, StoreError, StoreErrorKind};
 use crate::clock::Timestamp;
@@ -142,6 +144,11 @@ impl<'a> Pager<'a> {
         self.last_is_folder = false;
     }
 
+    /// The folder that came onto the page last.
+    pub(crate) fn last_folder(&self) -> &str {
+        self.page.folders.last().map_or("", String::as_str)
+    }
+
     /// The page.
     pub(crate) fn finish(mut self, served: Timestamp) -> ListPage {
         self.page.served = Some(served);
@@ -173,4 +180,9 @@ pub(crate) fn clip(range: Option<std::ops::Range<u64>>, size: u64) -> std::ops::
 /// The error of a part for an upload that was completed or aborted.
 pub(crate) fn no_such_upload(action: &'static str, place: String, id: &str) -> StoreError {
     unsupported(action, place, format!("NoSuchUpload: upload {id} was completed or aborted"))
+}
+
+/// The stored form of user metadata: S3 keeps names in lower case.
+pub(crate) fn lower_case_names(metadata: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    metadata.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
 }
