@@ -6,6 +6,8 @@ mod answers;
 mod bodies;
 #[path = "endpoint/errors.rs"]
 mod errors;
+#[path = "endpoint/raw.rs"]
+mod raw;
 #[path = "endpoint/rig.rs"]
 mod rig;
 #[path = "endpoint/semantics.rs"]

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use dayfly_shared::clock::Clock;
 use hyper::body::Incoming;
 use hyper::header::{DATE, HeaderName, HeaderValue};
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::dto::{Timestamp, TimestampFormat};
@@ -114,6 +114,9 @@ impl Logged {
                     answer.headers_mut().insert(DATE, date);
                 }
                 answer.headers_mut().insert(HeaderName::from_static("x-amz-request-id"), request_id(id));
+                if answer.status() == StatusCode::NOT_MODIFIED {
+                    *answer.body_mut() = Body::empty();
+                }
                 answer.status().as_u16()
             }
             Err(_) => 500,

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use dayfly_shared::store::{Object, ObjectMeta, Store};
 use futures::StreamExt;
-use hyper::StatusCode;
+use hyper::HeaderMap;
+use hyper::header::ETAG;
 use s3s::dto::{self, CopySource, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput};
 use s3s::{S3Error, S3Response, S3Result, s3_error};
 
@@ -31,14 +32,7 @@ pub(super) async fn get(store: &dyn Store, input: GetObjectInput) -> S3Result<S3
     match conditions.judge(&meta) {
         Read::Send => {}
         Read::Refused => return Err(refused()),
-        Read::NotModified => {
-            let output = GetObjectOutput {
-                e_tag: Some(etag(&meta.etag)),
-                last_modified: meta.modified.map(timestamp),
-                ..GetObjectOutput::default()
-            };
-            return Ok(S3Response::with_status(output, StatusCode::NOT_MODIFIED));
-        }
+        Read::NotModified => return Err(not_modified(&meta)),
     }
     // The checksum is that of the whole.
     let checksum = checksum(&meta, input.checksum_mode.filter(|_| !ranged));
@@ -72,14 +66,14 @@ pub(super) async fn head(store: &dyn Store, input: HeadObjectInput) -> S3Result<
         if_modified_since: input.if_modified_since,
         if_unmodified_since: input.if_unmodified_since,
     };
-    let status = match conditions.judge(&meta) {
-        Read::Send => StatusCode::OK,
+    match conditions.judge(&meta) {
+        Read::Send => {}
         Read::Refused => return Err(refused()),
-        Read::NotModified => StatusCode::NOT_MODIFIED,
-    };
+        Read::NotModified => return Err(not_modified(&meta)),
+    }
     let checksum = checksum(&meta, input.checksum_mode);
     let (metadata, content_type) = answer::metadata(&meta);
-    let output = HeadObjectOutput {
+    Ok(S3Response::new(HeadObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
         content_length: Some(size(meta.size)),
         content_type: Some(content_type),
@@ -93,8 +87,7 @@ pub(super) async fn head(store: &dyn Store, input: HeadObjectInput) -> S3Result<
         checksum_sha256: checksum.checksum_sha256,
         checksum_type: checksum.checksum_type,
         ..HeadObjectOutput::default()
-    };
-    Ok(S3Response::with_status(output, status))
+    }))
 }
 
 /// The source of a copy, whole in memory.
@@ -166,6 +159,16 @@ async fn open_suffix(store: &dyn Store, key: &str, length: u64) -> S3Result<Open
         }
     }
     Err(s3_error!(SlowDown, "The object changes faster than its end can be read"))
+}
+
+/// 304 with the version's tag. (The library takes a status from an error only; the body of this one is taken off on
+/// its way out.)
+fn not_modified(meta: &ObjectMeta) -> S3Error {
+    let mut error = s3_error!(NotModified);
+    if let Ok(tag) = etag(&meta.etag).to_http_header() {
+        error.set_headers(HeaderMap::from_iter([(ETAG, tag)]));
+    }
+    error
 }
 
 fn unsatisfiable(size: u64) -> S3Error {
