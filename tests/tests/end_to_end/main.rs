@@ -1,0 +1,4 @@
+//! dayfly's programs as processes, over S3.
+
+mod death;
+mod life;
