@@ -5,13 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::driver::Journal;
 
-/// Chooses what is logged, in the syntax of `tracing_subscriber::EnvFilter`.
+/// Chooses what is logged: `target=level` pairs with commas between.
 const FILTER_VARIABLE: &str = "DAYFLY_LOG";
 /// Our own events from `info` on, others' from `warn` on.
 const FILTER: &str = "warn,dayfly_agent=info,dayfly_shared=info";
@@ -37,7 +38,9 @@ impl Log {
                 format!("the log {} cannot be written: {e}; choose another folder with --work-dir", file.display())
             })?;
         }
-        let filter = || EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(FILTER));
+        let wanted = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| FILTER.to_owned());
+        let filter: Targets =
+            wanted.parse().map_err(|e| format!("{FILTER_VARIABLE} is not a filter such as '{FILTER}': {e}"))?;
         let appender = |name: &str| tracing_appender::rolling::never(folder, name);
         let as_json = tracing_subscriber::fmt::layer()
             .json()
@@ -50,9 +53,9 @@ impl Log {
         let on_stderr = (!quiet)
             .then(|| tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(io::stderr));
         tracing_subscriber::registry()
-            .with(as_json.with_filter(filter()))
-            .with(as_text.with_filter(filter()))
-            .with(on_stderr.map(|layer| layer.with_filter(filter())))
+            .with(as_json.with_filter(filter.clone()))
+            .with(as_text.with_filter(filter.clone()))
+            .with(on_stderr.map(|layer| layer.with_filter(filter.clone())))
             .try_init()
             .map_err(|e| format!("the log cannot be set up: {e}"))?;
         Ok(Self { json })

@@ -5,6 +5,9 @@
 //! AWS's error codes; bodies are checked against every checksum that came with them, and a body that breaks off stores
 //! nothing. The `s3s` library parses, routes and checks signatures; what an operation means is said here.
 //!
+//! The library logs every refused request as an error under the target `s3s`, lost races included: a subscriber turns
+//! that off (`s3s=off`); the endpoint's own log is at debug.
+//!
 //! Not offered: versions, access control lists, encryption settings, tags, and delimiters other than `/`.
 
 mod access;
@@ -13,11 +16,14 @@ mod body;
 mod buckets;
 mod checksums;
 mod conditions;
+mod copies;
+mod directory;
 mod listing;
 mod objects;
 mod parts;
 mod server;
 mod service;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -30,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use buckets::{BucketInfo, Buckets, BucketsOf, Deleted};
+pub use directory::BucketDirectory;
 
 use access::Counters;
 

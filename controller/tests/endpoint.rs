@@ -4,8 +4,12 @@
 mod answers;
 #[path = "endpoint/bodies.rs"]
 mod bodies;
+#[path = "endpoint/conformance.rs"]
+mod conformance;
 #[path = "endpoint/errors.rs"]
 mod errors;
+#[path = "endpoint/odd_stores.rs"]
+mod odd_stores;
 #[path = "endpoint/raw.rs"]
 mod raw;
 #[path = "endpoint/rig.rs"]

@@ -1,4 +1,4 @@
-//! The crate that both binaries use.
+#![doc = include_str!("../README.md")]
 
 pub mod backoff;
 pub mod bucket;

@@ -15,7 +15,7 @@ use futures::stream::BoxStream;
 
 use crate::clock::Timestamp;
 
-//pub mod conformance;
+pub mod conformance;
 mod counted;
 pub mod digest;
 mod local;

@@ -42,7 +42,8 @@ impl Seat {
                 Err(_) => continue,
             };
             let nonce = agent.parts.dice.nonce();
-            let (mut lease, ask) = Lease::claim(agent.settings.me.clone(), nonce, agent.policy, prior, agent.now());
+            let (mut lease, ask) =
+                Lease::claim(agent.settings.me.clone(), nonce, agent.policy, prior, None, agent.now());
             // A seat has no tasks to lose: what earlier holders left in it only grows.
             lease.draft.tenures.clear();
             if drive(agent, &key, &mut lease, ask).await == Some(LeaseNews::Acquired) {

@@ -121,7 +121,7 @@ mod tests {
     const CRC32C: &str = "4waSgw==";
     const CRC64NVME: &str = "rosUhgp5mIg=";
     const MD5: &str = "JfnnlDI7RTiF9RgfG2JNCw==";
-    const SHA1: &str = "98O8HYCOBHMq32eZZczDTKfuNEE=";
+    const SHA1: &str = "98O8HYCOBHMq32eZZczDTKeuNEE=";
     const SHA256: &str = "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=";
 
     fn all() -> Claims {

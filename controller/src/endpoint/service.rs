@@ -1,13 +1,10 @@
 //! S3's operations, each handed to the module that knows what it means.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use dayfly_shared::clock::Clock;
 use dayfly_shared::store::{ETag, Outcome, Rejection, Store, Upload};
-use futures::FutureExt;
-use futures::future::{Either, select};
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 use s3s::auth::SecretKey;
@@ -18,19 +15,15 @@ use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use super::EndpointSettings;
 use super::access::{Counters, Doorkeeper, Logged, OneKey};
-use super::answer::{attributes, etag, failed, no_such_upload, outcome, timestamp};
+use super::answer::{attributes, etag, failed, outcome, timestamp};
 use super::buckets::{Buckets, Deleted};
 use super::checksums::Claims;
-use super::conditions::{self, ReadConditions, Strictness};
-use super::parts::{self, Known, Ledger};
+use super::conditions::{self, Strictness};
+use super::parts::Ledger;
 use super::{body, listing, objects};
 
 /// The region that is shown where the settings name none.
 const REGION: &str = "us-east-1";
-/// A completion that takes longer is answered by 200 at once, with its result in the body when it comes (S3 API
-/// reference, `CompleteMultipartUpload`: "a request could fail after the initial 200 OK response"): clients give up on
-/// a silent connection, the AWS tools after 60 s.
-const SLOW_COMPLETE: Duration = Duration::from_secs(10);
 
 /// The whole service.
 pub(super) fn build(
@@ -54,18 +47,18 @@ pub(super) fn build(
 }
 
 /// The operations over a set of buckets.
-struct Front {
+pub(super) struct Front {
     buckets: Arc<dyn Buckets>,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     region: Option<String>,
-    body_limit: u64,
-    strictness: Strictness,
-    ledger: Arc<Ledger>,
+    pub(super) body_limit: u64,
+    pub(super) strictness: Strictness,
+    pub(super) ledger: Arc<Ledger>,
 }
 
 impl Front {
     /// The bucket's store, for a request signed for this region.
-    async fn bucket(&self, name: &str, signed: Option<&SignedRegion>) -> S3Result<Arc<dyn Store>> {
+    pub(super) async fn bucket(&self, name: &str, signed: Option<&SignedRegion>) -> S3Result<Arc<dyn Store>> {
         self.check_region(signed)?;
         match self.buckets.open(name).await.map_err(failed)? {
             Some(store) => Ok(store),
@@ -97,24 +90,6 @@ impl Front {
         self.region.as_deref().unwrap_or(REGION)
     }
 
-    /// Stores a part and remembers it.
-    async fn store_part(
-        &self,
-        bucket: &str,
-        store: &dyn Store,
-        upload: Upload,
-        number: i32,
-        body: bytes::Bytes,
-    ) -> S3Result<Known> {
-        let number = parts::number(number)?;
-        let size = body.len() as u64;
-        let part = store.upload_part(&upload, number, body).await.map_err(failed)?;
-        let stored = self.clock.now().wall;
-        let known = Known { etag: part.etag, size, checksum: part.checksum, stored };
-        self.ledger.stored(bucket, &upload.id, number, known.clone());
-        Ok(known)
-    }
-
     async fn delete_one(&self, store: &dyn Store, key: &str, only: Option<ETag>) -> S3Result<()> {
         let only = self.strictness.apply_to_delete(only);
         match store.delete(key, only.as_ref()).await {
@@ -144,7 +119,7 @@ impl S3 for Front {
         if !self.buckets.create(&name).await.map_err(failed)? {
             return Err(s3_error!(BucketAlreadyOwnedByYou, "The bucket {name} exists already, and you own it."));
         }
-        Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")), ..CreateBucketOutput::default() }))
+        Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) }))
     }
 
     async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
@@ -224,38 +199,7 @@ impl S3 for Front {
     }
 
     async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
-        let store = self.bucket(&req.input.bucket, req.region.as_ref()).await?;
-        let condition = conditions::of_headers(&req.headers)?;
-        let input = req.input;
-        let (from_bucket, from_key) = objects::source_of(&input.copy_source)?;
-        let replace = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
-            None | Some(MetadataDirective::COPY) => false,
-            Some(MetadataDirective::REPLACE) => true,
-            Some(_) => return Err(s3_error!(InvalidArgument, "Unknown metadata directive")),
-        };
-        if !replace && from_bucket == input.bucket && from_key == input.key {
-            return Err(s3_error!(
-                InvalidRequest,
-                "An object cannot be copied to itself without changing its metadata"
-            ));
-        }
-        let from = self.bucket(from_bucket, None).await?;
-        let source_conditions = ReadConditions {
-            if_match: input.copy_source_if_match,
-            if_none_match: input.copy_source_if_none_match,
-            if_modified_since: input.copy_source_if_modified_since,
-            if_unmodified_since: input.copy_source_if_unmodified_since,
-        };
-        let (meta, body) = objects::source(from.as_ref(), from_key, source_conditions, None, self.body_limit).await?;
-        let attributes = objects::copied_attributes(&meta, replace, input.metadata, input.content_type);
-        let condition = self.strictness.apply(condition);
-        let tag = outcome(store.put(&input.key, body, &attributes, &condition).await)?;
-        let result = CopyObjectResult {
-            e_tag: Some(etag(&tag)),
-            last_modified: Some(timestamp(self.clock.now().wall)),
-            ..CopyObjectResult::default()
-        };
-        Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() }))
+        self.copy(req).await
     }
 
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
@@ -347,81 +291,14 @@ impl S3 for Front {
         &self,
         req: S3Request<UploadPartCopyInput>,
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
-        let store = self.bucket(&req.input.bucket, req.region.as_ref()).await?;
-        let input = req.input;
-        let (from_bucket, from_key) = objects::source_of(&input.copy_source)?;
-        let from = self.bucket(from_bucket, None).await?;
-        let range = match input.copy_source_range.as_deref().map(Range::parse) {
-            None => None,
-            Some(Ok(range)) => Some(range),
-            Some(Err(_)) => return Err(s3_error!(InvalidArgument, "The x-amz-copy-source-range is not bytes=a-b")),
-        };
-        let source_conditions = ReadConditions {
-            if_match: input.copy_source_if_match,
-            if_none_match: input.copy_source_if_none_match,
-            if_modified_since: input.copy_source_if_modified_since,
-            if_unmodified_since: input.copy_source_if_unmodified_since,
-        };
-        let (_, body) = objects::source(from.as_ref(), from_key, source_conditions, range, self.body_limit).await?;
-        let upload = Upload { key: input.key, id: input.upload_id, initiated: None };
-        let known = self.store_part(&input.bucket, store.as_ref(), upload, input.part_number, body).await?;
-        let result = CopyPartResult {
-            e_tag: Some(etag(&known.etag)),
-            last_modified: Some(timestamp(known.stored)),
-            ..CopyPartResult::default()
-        };
-        Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() }))
+        self.part_from(req).await
     }
 
     async fn complete_multipart_upload(
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let store = self.bucket(&req.input.bucket, req.region.as_ref()).await?;
-        let input = req.input;
-        let condition = conditions::of_write(input.if_none_match, input.if_match)?;
-        let condition = self.strictness.apply(condition);
-        let known = self.ledger.parts(&input.bucket, &input.upload_id).unwrap_or_default();
-        let chosen = parts::chosen(input.multipart_upload.and_then(|it| it.parts).unwrap_or_default(), &known)?;
-        let whole = parts::whole(&chosen, &known);
-        if let Some((size, crc32)) = &whole {
-            if input.mpu_object_size.is_some_and(|claimed| u64::try_from(claimed) != Ok(*size)) {
-                return Err(s3_error!(
-                    InvalidRequest,
-                    "The parts have {size} bytes, not what x-amz-mp-object-size says"
-                ));
-            }
-            // A claim that ends in a number of parts is one over the parts' checksums, which are not kept here.
-            if input.checksum_crc32.as_ref().is_some_and(|claimed| claimed != crc32 && !claimed.contains('-')) {
-                return Err(s3_error!(BadDigest, "The CRC32 you specified is not the whole object's, {crc32}"));
-            }
-        }
-        let (bucket, key, id) = (input.bucket, input.key, input.upload_id);
-        let ledger = Arc::clone(&self.ledger);
-        let completion = async move {
-            let upload = Upload { key: key.clone(), id, initiated: None };
-            let tag = outcome(store.upload_complete(&upload, &chosen, &condition).await)?;
-            ledger.end(&bucket, &upload.id);
-            Ok(CompleteMultipartUploadOutput {
-                location: Some(format!("/{bucket}/{key}")),
-                bucket: Some(bucket),
-                key: Some(key),
-                e_tag: Some(etag(&tag)),
-                checksum_type: whole.is_some().then(|| ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
-                checksum_crc32: whole.map(|(_, crc32)| crc32),
-                ..CompleteMultipartUploadOutput::default()
-            })
-        };
-        match select(completion.boxed(), self.clock.sleep(SLOW_COMPLETE)).await {
-            Either::Left((output, _)) => Ok(S3Response::new(output?)),
-            Either::Right(((), completion)) => {
-                let output = CompleteMultipartUploadOutput {
-                    future: Some(completion),
-                    ..CompleteMultipartUploadOutput::default()
-                };
-                Ok(S3Response::new(output))
-            }
-        }
+        self.complete(req).await
     }
 
     async fn abort_multipart_upload(
@@ -437,32 +314,7 @@ impl S3 for Front {
     }
 
     async fn list_parts(&self, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
-        let store = self.bucket(&req.input.bucket, req.region.as_ref()).await?;
-        let input = req.input;
-        let known = match self.ledger.parts(&input.bucket, &input.upload_id) {
-            Some(known) => known,
-            None => {
-                let uploads = store.uploads(&input.key).await.map_err(failed)?;
-                if !uploads.iter().any(|upload| upload.id == input.upload_id && upload.key == input.key) {
-                    return Err(no_such_upload());
-                }
-                Default::default()
-            }
-        };
-        let max_parts = listing::page_size(input.max_parts, "max-parts")?;
-        let after = input.part_number_marker.and_then(|marker| u32::try_from(marker).ok()).unwrap_or(0);
-        let (page, more) = parts::page(&known, after, usize::try_from(max_parts).unwrap_or(0));
-        Ok(S3Response::new(ListPartsOutput {
-            bucket: Some(input.bucket),
-            key: Some(input.key),
-            upload_id: Some(input.upload_id),
-            max_parts: Some(max_parts),
-            part_number_marker: input.part_number_marker,
-            next_part_number_marker: page.last().and_then(|part| part.part_number).filter(|_| more),
-            is_truncated: Some(more),
-            parts: Some(page),
-            ..ListPartsOutput::default()
-        }))
+        self.parts(req).await
     }
 
     async fn list_multipart_uploads(

@@ -1,18 +1,16 @@
 //! Errors as people read them.
 
-use std::ops::Range;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use dayfly_controller::endpoint::EndpointSettings;
 use dayfly_shared::store::{
-    Attributes, Condition, ETag, ListPage, ListQuery, MemoryStore, Object, ObjectMeta, Outcome, Part, Result,
-    S3Settings, S3Timeouts, Store, StoreError, StoreErrorKind, Upload,
+    Attributes, Condition, Outcome, S3Settings, S3Store, S3Timeouts, Store, StoreError, StoreErrorKind,
 };
 
+use crate::odd_stores::Broken;
 use crate::rig::*;
 
 /// The error of a get and of a put, which must be the same but for what each could do.
@@ -92,7 +90,7 @@ async fn nobody_answers() {
 
 #[tokio::test]
 async fn what_is_no_endpoint_is_refused_at_once() {
-    let refused = dayfly_shared::store::S3Store::connect(settings("localhost:9000"), clock()).await;
+    let refused = S3Store::connect(settings("localhost:9000"), clock()).await;
     says(&refused.err().unwrap(), StoreErrorKind::Unsupported, &["localhost:9000", "http://"]);
 }
 
@@ -120,6 +118,33 @@ async fn no_credentials_inside() {
     says(&put, StoreErrorKind::NoCredentials, &["s3:PutObject"]);
 }
 
+/// Endpoint and keys as the AWS tools take them, in a process with that environment and no settings.
+#[tokio::test]
+async fn an_endpoint_out_of_the_environment() {
+    let endpoint = serve(keys()).await;
+    for variable in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "errors::an_endpoint_out_of_the_environment_inside", "--ignored", "--nocapture"])
+            .env_clear()
+            .envs([("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nonexistent"), ("AWS_REGION", "us-west-2")])
+            .envs([("AWS_ACCESS_KEY_ID", ACCESS), ("AWS_SECRET_ACCESS_KEY", SECRET), (variable, &endpoint.url())]);
+        let inner = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&inner.stdout), String::from_utf8_lossy(&inner.stderr));
+        assert!(inner.status.success() && said.contains("1 passed"), "{variable}: {said}");
+    }
+    assert_eq!(endpoint.requests().get("PutObject"), Some(&2));
+}
+
+#[tokio::test]
+#[ignore = "run by an_endpoint_out_of_the_environment, in a process that is told one"]
+async fn an_endpoint_out_of_the_environment_inside() {
+    let store = connect(S3Settings::new(BUCKET)).await;
+    assert!(store.endpoint_url().is_some_and(|url| url.starts_with("http://127.0.0.1:")));
+    assert_eq!(store.region(), "us-west-2");
+    assert!(matches!(put(&store, "k", "x", &Condition::Overwrite).await, Outcome::Applied(_)));
+}
+
 /// Without CA certificates, a request over TLS fails with a text, where the SDK's own client would panic.
 #[test]
 fn no_ca_certificates() {
@@ -136,7 +161,7 @@ fn no_ca_certificates() {
 #[tokio::test]
 #[ignore = "run by no_ca_certificates, in a process that finds none"]
 async fn no_ca_certificates_inside() {
-    let refused = dayfly_shared::store::S3Store::connect(settings("https://127.0.0.1:1"), clock()).await;
+    let refused = S3Store::connect(settings("https://127.0.0.1:1"), clock()).await;
     says(&refused.err().unwrap(), StoreErrorKind::Unsupported, &["ca-certificates", "SSL_CERT_FILE"]);
     // Plain http needs none.
     let endpoint = serve(keys()).await;
@@ -160,54 +185,4 @@ async fn a_full_disk_and_a_read_only_one() {
 async fn refused(url: &str) -> StoreError {
     let store = connect(settings(url)).await;
     store.put("k", Bytes::from_static(b"x"), &Attributes::default(), &Condition::Create).await.unwrap_err()
-}
-
-/// A store on which no write succeeds.
-struct Broken(StoreErrorKind, &'static str);
-
-impl Broken {
-    fn fail<T>(&self) -> Result<T> {
-        Err(StoreError { kind: self.0, action: "s3:PutObject", place: "disk".into(), detail: self.1.into() })
-    }
-
-    fn empty(&self) -> MemoryStore {
-        MemoryStore::new(BUCKET, clock())
-    }
-}
-
-#[async_trait]
-impl Store for Broken {
-    fn place(&self, key: &str) -> String {
-        key.to_owned()
-    }
-    async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Object>> {
-        self.empty().get(key, range).await
-    }
-    async fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
-        self.empty().head(key).await
-    }
-    async fn list(&self, query: &ListQuery) -> Result<ListPage> {
-        self.empty().list(query).await
-    }
-    async fn put(&self, _: &str, _: Bytes, _: &Attributes, _: &Condition) -> Result<Outcome<ETag>> {
-        self.fail()
-    }
-    async fn delete(&self, _: &str, _: Option<&ETag>) -> Result<Outcome<()>> {
-        self.fail()
-    }
-    async fn upload_begin(&self, _: &str, _: &Attributes) -> Result<Upload> {
-        self.fail()
-    }
-    async fn upload_part(&self, _: &Upload, _: u32, _: Bytes) -> Result<Part> {
-        self.fail()
-    }
-    async fn upload_complete(&self, _: &Upload, _: &[Part], _: &Condition) -> Result<Outcome<ETag>> {
-        self.fail()
-    }
-    async fn upload_abort(&self, _: &Upload) -> Result<()> {
-        self.fail()
-    }
-    async fn uploads(&self, _: &str) -> Result<Vec<Upload>> {
-        self.fail()
-    }
 }

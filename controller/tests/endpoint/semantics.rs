@@ -2,11 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use dayfly_controller::endpoint::EndpointSettings;
-use dayfly_shared::store::{Attributes, Condition, ETag, ListQuery, Outcome, Part, Rejection, Store, StoreExt};
+use dayfly_controller::endpoint::{BucketsOf, Endpoint, EndpointSettings};
+use dayfly_shared::clock::{Clock, Now};
+use dayfly_shared::store::{
+    Attributes, Condition, ETag, ListQuery, MemoryStore, Outcome, Part, Rejection, Store, StoreErrorKind, StoreExt,
+};
+use futures::future::BoxFuture;
 
+use crate::odd_stores::Slow;
 use crate::rig::*;
 
 #[tokio::test]
@@ -229,18 +235,47 @@ async fn a_faulty_endpoint_is_as_faulty_as_asked() {
 
 #[tokio::test]
 async fn buckets_share_a_client_and_requests_are_counted() {
-    let memory: Arc<dyn Store> = Arc::new(dayfly_shared::store::MemoryStore::new(BUCKET, clock()));
+    let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(BUCKET, clock()));
     let endpoint = serve_store(keys(), memory).await;
     let store = client(&endpoint).await;
     create(&store, "k", "here").await;
     let other = store.with_bucket("elsewhere");
-    assert_eq!(
-        other.get("k", None).await.map(|_| ()).unwrap_err().kind,
-        dayfly_shared::store::StoreErrorKind::NoSuchBucket
-    );
+    assert_eq!(other.get("k", None).await.map(|_| ()).unwrap_err().kind, StoreErrorKind::NoSuchBucket);
     assert_eq!(store.place("k"), "s3://bucket/k");
     let counts = endpoint.requests();
     assert_eq!((counts.get("PutObject"), counts.get("GetObject")), (Some(&1), Some(&1)), "{counts:?}");
     endpoint.stop().await;
     assert!(store.head("k").await.unwrap_err().is_transient());
+}
+
+/// A clock on which waits are a thousandth of what they say.
+struct Hasty;
+
+impl Clock for Hasty {
+    fn now(&self) -> Now {
+        clock().now()
+    }
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        clock().sleep(wait / 1000)
+    }
+}
+
+/// A completion that takes long is answered by 200 before it is known how it ends, as on S3.
+#[tokio::test]
+async fn a_slow_completion_tells_its_end_inside_a_200() {
+    let store = MemoryStore::new(BUCKET, clock());
+    let slow = Slow { store: store.clone(), wait: Duration::from_millis(300) };
+    let buckets = BucketsOf::new(|_| unreachable!()).with(BUCKET, Arc::new(slow));
+    let any = ([127, 0, 0, 1], 0).into();
+    let endpoint = Endpoint::serve(buckets, any, keys(), Arc::new(Hasty), std::future::pending()).await.unwrap();
+    let client = client(&endpoint).await;
+    let complete = async || {
+        let upload = client.upload_begin("k", &Attributes::default()).await.unwrap();
+        let part = client.upload_part(&upload, 1, Bytes::from_static(b"x")).await.unwrap();
+        client.upload_complete(&upload, &[part], &Condition::Create).await.unwrap()
+    };
+    assert!(matches!(complete().await, Outcome::Applied(_)));
+    let second = complete().await;
+    assert!(matches!(second, Outcome::Rejected(Rejection::Precondition) | Outcome::Unknown(_)), "{second:?}");
+    assert_eq!(text(&store, "k").await.as_deref(), Some("x"));
 }

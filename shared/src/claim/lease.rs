@@ -112,8 +112,16 @@ const DELETE_TRIES: u32 = 5;
 
 impl Lease {
     /// Claims a lease: creates its object, or takes over `prior`, which the caller has judged released or expired.
-    /// `tenure` is a nonce never used before. The request to send comes with it.
-    pub fn claim(me: AgentId, tenure: Nonce, policy: Policy, prior: Option<Prior>, now: Now) -> (Self, LeaseAsk) {
+    /// `tenure` is a nonce never used before; `name` is what the object says of its one task. The request to send comes
+    /// with it.
+    pub fn claim(
+        me: AgentId,
+        tenure: Nonce,
+        policy: Policy,
+        prior: Option<Prior>,
+        name: Option<String>,
+        now: Now,
+    ) -> (Self, LeaseAsk) {
         let mut draft = Semaphore {
             schema: SCHEMA,
             agent: me,
@@ -123,7 +131,7 @@ impl Lease {
             ttl_seconds: u32::try_from(policy.ttl.as_secs()).unwrap_or(u32::MAX),
             state: LeaseState::Held,
             since: now.wall,
-            name: None,
+            name,
             decided: 0,
             running: None,
             attempts: Vec::new(),
@@ -379,7 +387,6 @@ impl Lease {
 /// Carries over what the next tenure must know of the ones before it.
 fn inherit(draft: &mut Semaphore, prior: Semaphore, now: Now) {
     draft.epoch = prior.epoch.saturating_add(1);
-    draft.name = prior.name;
     draft.attempts = prior.attempts;
     draft.losses = prior.losses;
     draft.tenures = prior.tenures;

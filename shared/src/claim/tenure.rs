@@ -195,17 +195,11 @@ impl Tenure {
         now: Now,
     ) -> Self {
         let inherited = prior.is_some();
-        let (mut lease, ask) = Lease::claim(me, nonce, policy, prior, now);
-        if let [task] = tasks.as_slice() {
-            lease.draft.name = Some(task.name.clone());
-        }
-        let ask = match ask {
-            LeaseAsk::Put { mut record, condition } => {
-                record.name = lease.draft.name.clone();
-                LeaseAsk::Put { record, condition }
-            }
-            other => other,
+        let name = match tasks.as_slice() {
+            [task] => Some(task.name.clone()),
+            _ => None,
         };
+        let (lease, ask) = Lease::claim(me, nonce, policy, prior, name, now);
         Self {
             chunk,
             tasks,

@@ -292,8 +292,11 @@ impl Refresh {
                 extend(lines, self.ledger.names(Fate::Done))
             }
             View::Failed => {
+                // A task that is tried again keeps its line until its output stands. Tags are hashes of bodies on S3, so
+                // a slow refresher may yet trim the list of a line that was put back meanwhile; were it gone from here
+                // too, it would stand nowhere until the next refresh.
                 let mut lines = self.lines(View::Failed);
-                lines.retain(|n| self.ledger.fate(n) == Some(Fate::Failed));
+                lines.retain(|n| matches!(self.ledger.fate(n), Some(Fate::Failed | Fate::Open)));
                 extend(lines, self.ledger.names(Fate::Failed))
             }
             View::Tasklist => {

@@ -81,10 +81,14 @@ impl Tree {
         for dir in self.folders(&folders)? {
             for path in [&object.direct, &object.alternate] {
                 let Some((name, pieces)) = path.split_last() else { continue };
-                let Some(dir) = pass(&dir.fd, pieces)? else { continue };
-                let Some(file) = open(&dir, name)? else { continue };
+                let inner = if pieces.is_empty() { None } else { pass(&dir.fd, pieces)? };
+                if inner.is_none() && !pieces.is_empty() {
+                    continue;
+                }
+                let Some(file) = open(inner.as_ref().unwrap_or(&dir.fd), name)? else { continue };
                 let stat = rustix::fs::fstat(&file)?;
                 if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                    let dir = inner.unwrap_or(dir.fd);
                     return Ok(Some(Found { file, identity: Identity::of(&stat), dir, name: name.clone() }));
                 }
             }
@@ -158,30 +162,34 @@ fn below(dirs: &[Directory], step: &Step) -> io::Result<Vec<Directory>> {
 
 /// The directory at `path`, if there is one.
 fn pass(dir: &OwnedFd, path: &[String]) -> io::Result<Option<OwnedFd>> {
-    let mut at = dir.try_clone()?;
+    let mut at = None;
     for name in path {
-        match rustix::fs::openat(&at, name.as_str(), PASS, Mode::empty()) {
-            Ok(fd) => at = fd,
+        match rustix::fs::openat(at.as_ref().unwrap_or(dir), name.as_str(), PASS, Mode::empty()) {
+            Ok(fd) => at = Some(fd),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Some(at))
+    at.map_or_else(|| dir.try_clone(), Ok).map(Some)
 }
 
 /// The directory at `path`, made where it is missing. None if something else has a name on the way.
 fn make(dir: &OwnedFd, path: &[String]) -> io::Result<Option<OwnedFd>> {
     let mut at = dir.try_clone()?;
     for name in path {
-        match rustix::fs::mkdirat(&at, name.as_str(), DIRECTORY_MODE) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match rustix::fs::openat(&at, name.as_str(), PASS, Mode::empty()) {
-            Ok(fd) => at = fd,
-            Err(Errno::NOTDIR | Errno::LOOP) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
+        at = loop {
+            match rustix::fs::mkdirat(&at, name.as_str(), DIRECTORY_MODE) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            match rustix::fs::openat(&at, name.as_str(), PASS, Mode::empty()) {
+                Ok(fd) => break fd,
+                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+                // What had the name is gone meanwhile: it is free.
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
     }
     Ok(Some(at))
 }

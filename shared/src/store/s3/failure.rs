@@ -8,6 +8,7 @@ use std::error::Error;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::http::NO_CA_ROOTS;
 use crate::store::{Outcome, Rejection, StoreError, StoreErrorKind};
@@ -145,7 +146,8 @@ impl Failure {
             | ("AuthorizationHeaderMalformed" | "InvalidToken" | "", 400)
             | (_, 401 | 403) => Verdict::Failed(Kind::Denied),
             ("NotImplemented", _) | (_, 501) => Verdict::Failed(Kind::Unsupported),
-            (_, 408 | 429 | 500..) => Verdict::Unknown,
+            // Also what came inside a 200 and cannot be read.
+            (_, 200..=299 | 408 | 429 | 500..) => Verdict::Unknown,
             _ => Verdict::Failed(Kind::Unsupported),
         }
     }
@@ -215,9 +217,10 @@ impl Failure {
     /// What a person does about it.
     fn fix(&self, call: &Call<'_>, kind: StoreErrorKind) -> Option<String> {
         use StoreErrorKind as Kind;
+        // Listing is allowed on the bucket, all else on objects.
         let resource = match call.key {
-            Some(key) => format!("arn:aws:s3:::{}/{key}", call.bucket),
-            None => format!("arn:aws:s3:::{}", call.bucket),
+            Some(key) if !call.action.starts_with("s3:List") => format!("arn:aws:s3:::{}/{key}", call.bucket),
+            _ => format!("arn:aws:s3:::{}", call.bucket),
         };
         let fix = match (kind, self.code.as_str()) {
             (Kind::Denied, "SignatureDoesNotMatch") => {
@@ -269,10 +272,7 @@ fn undelivered<E: Error + 'static, R: std::fmt::Debug + 'static>(error: &SdkErro
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(at) = cause {
         if let Some(credentials) = at.downcast_ref::<CredentialsError>() {
-            return match credentials {
-                CredentialsError::ProviderTimedOut(_) => Verdict::Unknown,
-                _ => Verdict::Failed(StoreErrorKind::NoCredentials),
-            };
+            return no_credentials(credentials);
         }
         let text = at.to_string();
         if text.contains("invalid peer certificate") || text.contains(NO_CA_ROOTS) {
@@ -281,6 +281,22 @@ fn undelivered<E: Error + 'static, R: std::fmt::Debug + 'static>(error: &SdkErro
         cause = at.source();
     }
     Verdict::Unknown
+}
+
+/// Why there are no credentials: for good, or because whoever hands them out could not be reached.
+fn no_credentials(error: &CredentialsError) -> Verdict {
+    let mut cause = error.source();
+    while let Some(at) = cause {
+        if at.downcast_ref::<ConnectorError>().is_some_and(|error| error.is_io() || error.is_timeout()) {
+            return Verdict::Unknown;
+        }
+        cause = at.source();
+    }
+    match error {
+        CredentialsError::ProviderTimedOut(_) => Verdict::Unknown,
+        _ if chain(error).contains("expired") => Verdict::Failed(StoreErrorKind::ExpiredCredentials),
+        _ => Verdict::Failed(StoreErrorKind::NoCredentials),
+    }
 }
 
 /// An error and its causes in one line, each said once.
@@ -314,81 +330,5 @@ fn element(body: &[u8], name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CALL: Call<'_> =
-        Call { action: "s3:PutObject", bucket: "b", key: Some("job/out 3.dat"), region: "eu-west-1", endpoint: None };
-
-    fn answer(status: u16, code: &str) -> Failure {
-        Failure { status: Some(status), code: code.to_owned(), ..Failure::default() }
-    }
-
-    #[test]
-    fn answers_mean_what_the_table_says() {
-        use Rejection::{Conflict, Missing, NoSuchUpload, Precondition};
-        let rejected = |why| Ok(Outcome::<()>::Rejected(why));
-        let write = |status, code| answer(status, code).of_write::<()>(&CALL);
-        assert_eq!(write(412, "PreconditionFailed"), rejected(Precondition));
-        assert_eq!(write(412, ""), rejected(Precondition));
-        // An error inside a 200, and a 409 under a code of some other store.
-        assert_eq!(write(200, "PreconditionFailed"), rejected(Precondition));
-        assert_eq!(write(409, "ConcurrentModification"), rejected(Conflict));
-        assert_eq!(write(409, "ConditionalRequestConflict"), rejected(Conflict));
-        assert_eq!(write(409, ""), rejected(Conflict));
-        assert_eq!(write(409, "NoSuchUpload"), rejected(NoSuchUpload));
-        assert_eq!(write(404, "NoSuchUpload"), rejected(NoSuchUpload));
-        assert_eq!(write(404, "NoSuchKey"), rejected(Missing));
-        assert_eq!(write(404, ""), rejected(Missing));
-        for (status, code) in [
-            (500, "InternalError"),
-            (200, "InternalError"),
-            (502, ""),
-            (503, "SlowDown"),
-            (503, ""),
-            (504, ""),
-            (400, "RequestTimeout"),
-            (429, ""),
-        ] {
-            assert!(matches!(write(status, code), Ok(Outcome::Unknown(_))), "{status} {code}");
-            assert_eq!(
-                answer(status, code).of_read(&CALL).map_err(|e| e.kind),
-                Err(StoreErrorKind::Transient),
-                "{status} {code}"
-            );
-        }
-    }
-
-    #[test]
-    fn refusals_say_what_to_do() {
-        use StoreErrorKind as Kind;
-        let fails = |failure: Failure, kind: Kind, words: &[&str]| {
-            let error = failure.of_write::<()>(&CALL).expect_err("refused");
-            assert_eq!(error.kind, kind, "{error}");
-            for word in words {
-                assert!(error.to_string().contains(word), "{error} lacks {word}");
-            }
-        };
-        fails(answer(403, "AccessDenied"), Kind::Denied, &["s3:PutObject", "s3://b/job/out 3.dat", "allow"]);
-        fails(answer(403, ""), Kind::Denied, &["status 403", "allow s3:PutObject"]);
-        fails(answer(403, "SignatureDoesNotMatch"), Kind::Denied, &["secret key"]);
-        fails(answer(403, "RequestTimeTooSkewed"), Kind::Denied, &["clock"]);
-        fails(answer(400, "ExpiredToken"), Kind::ExpiredCredentials, &["log in"]);
-        fails(answer(404, "NoSuchBucket"), Kind::NoSuchBucket, &["aws s3 mb s3://b"]);
-        fails(answer(507, ""), Kind::Full, &["space"]);
-        fails(answer(501, "NotImplemented"), Kind::Unsupported, &["NotImplemented"]);
-        fails(answer(400, "EntityTooSmall"), Kind::Unsupported, &["EntityTooSmall"]);
-        fails(answer(301, "PermanentRedirect"), Kind::WrongRegion, &["get-bucket-location"]);
-        let told = |status, code| Failure { region: Some("us-east-2".into()), ..answer(status, code) };
-        fails(told(301, "PermanentRedirect"), Kind::WrongRegion, &["set the region to us-east-2"]);
-        fails(told(400, "AuthorizationHeaderMalformed"), Kind::WrongRegion, &["us-east-2", "eu-west-1"]);
-        fails(told(400, ""), Kind::WrongRegion, &["us-east-2"]);
-    }
-
-    #[test]
-    fn a_region_is_read_from_an_error_document() {
-        let body = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-central-1</Region></Error>";
-        assert_eq!(element(body, "Region").as_deref(), Some("eu-central-1"));
-        assert_eq!(element(b"<Error/>", "Region"), None);
-    }
-}
+#[path = "failure_test.rs"]
+mod tests;
