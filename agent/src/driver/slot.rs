@@ -44,6 +44,11 @@ pub async fn run(agent: Arc<Agent>, index: u32) {
         let mut changes = agent.changes();
         match choose(&agent, std::mem::take(&mut first)).await {
             Ok(Choice::Claim(chunk, prior)) => {
+                // Who works does not wait: the seat is for somebody who can take this very chunk over. (Where another slot
+                // has the seat in hand, that one sees to it.)
+                if let Ok(mut seat) = agent.poll.try_lock() {
+                    seat.leave(&agent).await;
+                }
                 let over = tenure_run::run(&agent, index, chunk, prior).await;
                 settle(&agent, chunk, over);
             }
@@ -206,6 +211,8 @@ async fn idle(
                 return;
             }
         }
+    } else {
+        seat.leave(agent).await;
     }
     tokio::select! {
         () = agent.parts.clock.sleep(wait) => {}
