@@ -84,8 +84,25 @@ everywhere! {
 
     /// … with a renewal of its lease on the way.
     async fn a_late_heartbeat_does_no_harm(world: &World) {
-        // The first put is the claim.
-        frozen(world, Rule::on(Method::PUT).key_has("/semaphores/").key_has("in3.dat").after(1)).await;
+        let mut job = Layout::new(5).lay_out(world).await;
+        let proxy = world.proxy(1).await;
+        // The first put is the claim; the task itself is held, so that there is a second one.
+        let task = proxy.hold(Rule::on(Method::GET).key_ends("/in3.dat"));
+        let heartbeat = proxy.hold(Rule::on(Method::PUT).key_has("/semaphores/").key_has("in3.dat").after(1));
+        let mut first = job.agent("first").through(&proxy).start();
+        world.held(&mut first, &heartbeat).await;
+        first.signal(Signal::STOP);
+        job.agent("second").start().ended().await.expect(0, &[]);
+        first.signal(Signal::CONT);
+        heartbeat.open();
+        world.until("the heartbeat was rejected", async || {
+            let seen = proxy.seen_of(&Method::PUT, "/semaphores/");
+            seen.iter().any(|s| s.asked.key.contains("in3.dat") && matches!(s.status, Some(404 | 412)))
+        })
+        .await;
+        task.open();
+        first.ended().await.expect(0, &[]);
+        job.finish(&[]).await;
     }
 
     /// … while its input was on the way.
