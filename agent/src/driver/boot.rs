@@ -104,6 +104,7 @@ async fn work(agent: Arc<Agent>, born: Timestamp) -> Ending {
         }
     }
     if agent.dirty.load(std::sync::atomic::Ordering::SeqCst)
+        && !slot::is_cut_off(&agent, agent.now().at)
         && let Err(error) = refresher::refresh(&agent).await
     {
         tracing::warn!(%error, "the last refresh of the views; a later one covers it");

@@ -42,7 +42,13 @@ pub async fn run(agent: Arc<Agent>, index: u32) {
         }
         // From before the search: a change while it goes on must not be slept through.
         let mut changes = agent.changes();
-        match choose(&agent, std::mem::take(&mut first)).await {
+        // A store that does not answer keeps a look for work waiting for minutes; nothing is held yet that has to be given
+        // back.
+        let choice = tokio::select! {
+            choice = choose(&agent, std::mem::take(&mut first)) => choice,
+            () = told_to_end(&agent, true) => return,
+        };
+        match choice {
             Ok(Choice::Claim(chunk, prior)) => {
                 // Who works does not wait: the seat is for somebody who can take this very chunk over. (Where another slot
                 // has the seat in hand, that one sees to it.)
@@ -52,7 +58,10 @@ pub async fn run(agent: Arc<Agent>, index: u32) {
                 let over = tenure_run::run(&agent, index, chunk, prior).await;
                 settle(&agent, chunk, over);
             }
-            Ok(Choice::Nothing(verdict)) => idle(&agent, verdict, &mut orders, &mut changes).await,
+            Ok(Choice::Nothing(verdict)) => tokio::select! {
+                () = idle(&agent, verdict, &mut orders, &mut changes) => {}
+                () = told_to_end(&agent, false) => return,
+            },
             Err(error) if error.is_transient() => {
                 tracing::warn!(%error, "looking for work");
                 wait_or_orders(&agent, &mut orders, agent.parts.dice.up_to(Duration::from_secs(5))).await;
@@ -67,6 +76,17 @@ async fn wait_or_orders(agent: &Agent, orders: &mut watch::Receiver<Orders>, wai
         () = agent.parts.clock.sleep(wait) => {}
         _ = orders.changed() => orders.mark_changed(),
     }
+}
+
+/// Completes when there are orders to halt or to end; with `drain` also when there are orders to drain.
+async fn told_to_end(agent: &Agent, drain: bool) {
+    let strict = |orders: &Orders| match orders {
+        Orders::Work | Orders::Pause(_) => false,
+        Orders::Drain { .. } => drain,
+        Orders::Halt | Orders::End => true,
+    };
+    // An error means that the agent is gone, and with it whoever waits here.
+    let _ = agent.orders().wait_for(strict).await;
 }
 
 async fn choose(agent: &Agent, first: bool) -> Result<Choice> {
