@@ -27,6 +27,8 @@ pub async fn run(parts: Parts, settings: Settings) -> Result<Ending, StoreError>
     let bucket = JobBucket::new(settings.job.clone(), store);
     let seeded = bucket.job_settings().await?;
     let job = agree(&bucket, seeded.clone()).await?;
+    // Before anything is written there: a mistyped prefix stays as empty as it was.
+    is_a_job(&bucket, seeded.is_some()).await?;
     check_store(&bucket, &parts).await?;
     let processor = (parts.processors)(&job.processor);
     processor.prepare(&bucket).await.map_err(|failure| StoreError {
@@ -39,16 +41,6 @@ pub async fn run(parts: Parts, settings: Settings) -> Result<Ending, StoreError>
     let ports = (Arc::clone(&parts.clock), Arc::clone(&parts.dice));
     let mut refresher = Refresher::new(settings.me.clone(), job.clone(), bucket.clone(), outputs, ports);
     if bucket.segments_after(0).await?.is_empty() {
-        if seeded.is_none() && bucket.view(View::Tasklist).await?.is_none() {
-            return Err(StoreError {
-                kind: StoreErrorKind::Unsupported,
-                action: "reading",
-                place: bucket.place(&bucket.keys.view(View::Tasklist)),
-                detail: "there is no job: no tasklist.txt, no job.json, no plan. Seed it (dayfly seed), or put a \
-                         tasklist.txt there, one input's name a line; or the prefix is mistyped"
-                    .to_owned(),
-            });
-        }
         refresher.refresh(true).await?;
         // The segment may be another agent's, made from another job.json a moment ago.
         agree(&bucket, seeded).await?;
@@ -60,6 +52,21 @@ pub async fn run(parts: Parts, settings: Settings) -> Result<Ending, StoreError>
         chunks = agent.board().total(), "ready"
     );
     Ok(work(agent, now.wall).await)
+}
+
+/// That there is a job at all: settings, a list, or a plan.
+async fn is_a_job(bucket: &JobBucket, seeded: bool) -> Result<(), StoreError> {
+    if seeded || bucket.view(View::Tasklist).await?.is_some() || !bucket.segments_after(0).await?.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError {
+        kind: StoreErrorKind::Unsupported,
+        action: "reading",
+        place: bucket.place(&bucket.keys.view(View::Tasklist)),
+        detail: "there is no job: no tasklist.txt, no job.json, no plan. Seed it (dayfly seed), or put a tasklist.txt \
+                 there, one input's name a line; or the prefix is mistyped"
+            .to_owned(),
+    })
 }
 
 /// The settings that hold: those frozen in the plan; before there is one, those of `job.json`; without it the defaults.
