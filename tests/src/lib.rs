@@ -14,7 +14,7 @@ pub mod server;
 pub mod watcher;
 pub mod world;
 
-pub use job::{Job, Layout};
+pub use job::{Job, Layout, short_lease};
 pub use program::{Agent, Ended, Program};
 pub use proxy::{Fault, Gate, Proxy, Rule};
 pub use server::{Kind, Server};

@@ -2,3 +2,6 @@
 
 mod death;
 mod life;
+mod names;
+mod people;
+mod refusals;
