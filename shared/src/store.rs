@@ -21,7 +21,7 @@ pub mod digest;
 mod local;
 mod memory;
 mod patient;
-pub mod probe;
+mod probe;
 mod rules;
 mod s3;
 mod shared;

@@ -4,7 +4,7 @@ mod ledger;
 mod refresh;
 
 pub use ledger::{Fate, Ledger, PlannedSegment, Totals};
-pub use refresh::{Refresh, RefreshAsk, RefreshOver, RefreshReply, Survey, ViewRead, ViewsRead};
+pub use refresh::{Refresh, RefreshAsk, RefreshOver, RefreshReply, Survey, ViewRead, ViewsRead, unknown_lines};
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The state that an agent's tasks share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dayfly_shared::bucket::JobBucket;
@@ -95,6 +95,8 @@ pub struct Agent {
     taking_in: tokio::sync::Mutex<()>,
     /// Counts the changes after which there may be something to claim, or nothing left to wait for.
     changes: watch::Sender<u64>,
+    /// Looks in a row, of all slots, that found nothing.
+    pub idle_looks: AtomicU32,
     /// A chunk was closed: the views are behind.
     pub dirty: AtomicBool,
     pub refresh: Notify,
@@ -130,6 +132,7 @@ impl Agent {
             refresher: tokio::sync::Mutex::new(refresher),
             taking_in: tokio::sync::Mutex::new(()),
             changes: watch::Sender::new(0),
+            idle_looks: AtomicU32::new(0),
             dirty: AtomicBool::new(false),
             refresh: Notify::new(),
             parts,

@@ -1,6 +1,7 @@
 //! One slot: finds a chunk, works on it, finds the next; and decides what to do when there is none.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use dayfly_shared::bucket::age;
@@ -23,6 +24,9 @@ enum Choice {
 
 /// A verdict older than this is looked at again before anything is decided on it.
 const VERDICT_FRESH: Duration = Duration::from_millis(500);
+
+/// The wait before the second look of a slot that found nothing; it doubles from look to look.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
 
 /// Works until there are orders to end.
 pub async fn run(agent: Arc<Agent>, index: u32) {
@@ -120,6 +124,7 @@ async fn choose(agent: &Agent, first: bool) -> Result<Choice> {
 fn begin(agent: &Agent, chunk: ChunkId, prior: Option<Box<Prior>>) -> Choice {
     agent.board().begin(chunk);
     agent.tally().active += 1;
+    agent.idle_looks.store(0, SeqCst);
     Choice::Claim(chunk, prior)
 }
 
@@ -208,7 +213,9 @@ async fn idle(
         Err(error) => return agent.fail(error.to_string()),
     }
     let alone = agent.tally().active == 0;
-    let mut wait = agent.policy.heartbeat();
+    // The end of a small job comes soon, so the first looks follow each other closely; then each heartbeat.
+    let looks = agent.idle_looks.fetch_add(1, SeqCst).min(16);
+    let mut wait = FIRST_LOOK.saturating_mul(1 << looks).min(agent.policy.heartbeat());
     if let Some(again) = verdict.look_again {
         // A moment more than the lease's end, so that this look finds it expired.
         wait = wait.min(again.since(agent.now().at) + Duration::from_millis(50));

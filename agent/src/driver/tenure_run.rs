@@ -312,8 +312,9 @@ impl Running<'_> {
         };
         let place = self.agent.output(task);
         let attributes = attributes_of(task, attempt);
+        let task = task.clone();
         Box::pin(async move {
-            match &staged.body {
+            let reply = match &staged.body {
                 StagedBody::Whole(body) => {
                     let put = place.store.put(&place.key, body.clone(), &attributes, &Condition::Create).await;
                     reply_to_write(put)
@@ -325,7 +326,17 @@ impl Running<'_> {
                         outcome => reply_to_write(outcome),
                     }
                 }
+            };
+            match &reply {
+                Reply::Applied(_) => {
+                    tracing::info!(task = %task.id, name = task.name, bytes = staged.bytes, "task done");
+                }
+                Reply::Rejected => {
+                    tracing::info!(task = %task.id, name = task.name, "task done; its output stood already");
+                }
+                other => tracing::warn!(task = %task.id, name = task.name, ?other, "the output is not yet put"),
             }
+            reply
         })
     }
 
@@ -354,7 +365,6 @@ impl Running<'_> {
                 Ok(staged) => {
                     let crc = base64::prelude::BASE64_STANDARD.encode(staged.crc32.to_be_bytes());
                     let checksum = Some(format!("crc32:{crc}"));
-                    tracing::info!(task = %task.id, name = task.name, bytes = staged.bytes, "task processed");
                     (RunEnd::Staged { bytes: staged.bytes, checksum }, Some(staged))
                 }
                 Err(failure) => {

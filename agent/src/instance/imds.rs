@@ -2,6 +2,7 @@
 //! metadata"), through the SDK's client, which gets and renews the session token.
 
 use async_trait::async_trait;
+use aws_config::provider_config::ProviderConfig;
 
 use super::InstanceMetadata;
 
@@ -15,10 +16,14 @@ impl Imds {
     /// A client; nothing is sent yet.
     #[must_use]
     pub fn new() -> Self {
-        let mut builder = aws_config::imds::Client::builder();
+        // Plain HTTP, as the service offers nothing else: no TLS is set up for it.
+        let http = aws_smithy_http_client::Builder::new().build_http();
+        let config = ProviderConfig::default().with_http_client(http);
+        let mut builder = aws_config::imds::Client::builder().configure(&config);
         if let Ok(endpoint) = std::env::var(ENDPOINT_VARIABLE) {
             // An address that is no URL shows as a service that does not answer.
-            builder = builder.endpoint(endpoint).unwrap_or_else(|_| aws_config::imds::Client::builder());
+            builder =
+                builder.endpoint(&endpoint).unwrap_or_else(|_| aws_config::imds::Client::builder().configure(&config));
         }
         Self(builder.build())
     }

@@ -100,6 +100,40 @@ enum Step {
     PuttingView(View),
 }
 
+/// The version of `tasklist.txt` that was read.
+fn source(read: &ViewsRead) -> Option<Source> {
+    let read = read.get(&View::Tasklist)?;
+    Some(Source { etag: read.etag.as_str().to_owned(), modified: read.modified })
+}
+
+fn lines(read: &ViewsRead, view: View) -> Vec<String> {
+    read.get(&view).map(|read| clean_lines(&read.text)).unwrap_or_default()
+}
+
+/// Lines of `completed.txt` that dayfly has checked before.
+fn marked_completed(read: &ViewsRead) -> BTreeSet<String> {
+    match read.get(&View::Completed) {
+        Some(read) if read.marked => clean_lines(&read.text).into_iter().collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// The lines of `tasklist.txt` that are tasks and that no segment knows. A line that names a given-up task is a new
+/// task if somebody put it there: that is, if the version read is neither dayfly's own nor one taken up already.
+pub fn unknown_lines(ledger: &Ledger, read: &ViewsRead) -> Vec<String> {
+    let Some(tasklist) = read.get(&View::Tasklist) else { return Vec::new() };
+    let by_hand = !tasklist.marked && !source(read).is_some_and(|s| ledger.took_up(&s));
+    let completed = marked_completed(read);
+    lines(read, View::Tasklist)
+        .into_iter()
+        .filter(|line| match ledger.fate(line) {
+            None => !completed.contains(line.as_str()),
+            Some(Fate::Failed) => by_hand,
+            Some(Fate::Open | Fate::Done) => false,
+        })
+        .collect()
+}
+
 /// A refresher and what it knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refresh {
@@ -232,36 +266,19 @@ impl Refresh {
     }
 
     fn source(&self) -> Option<Source> {
-        let read = self.read.get(&View::Tasklist)?;
-        Some(Source { etag: read.etag.as_str().to_owned(), modified: read.modified })
+        source(&self.read)
     }
 
     fn lines(&self, view: View) -> Vec<String> {
-        self.read.get(&view).map(|read| clean_lines(&read.text)).unwrap_or_default()
+        lines(&self.read, view)
     }
 
-    /// The lines of `tasklist.txt` that are tasks and that no segment knows. A line that names a given-up task is a new
-    /// task if somebody put it there: that is, if the version read is neither dayfly's own nor one taken up already.
     fn unknown_lines(&self) -> Vec<String> {
-        let Some(read) = self.read.get(&View::Tasklist) else { return Vec::new() };
-        let by_hand = !read.marked && !self.source().is_some_and(|s| self.ledger.took_up(&s));
-        let completed = self.marked_completed();
-        self.lines(View::Tasklist)
-            .into_iter()
-            .filter(|line| match self.ledger.fate(line) {
-                None => !completed.contains(line.as_str()),
-                Some(Fate::Failed) => by_hand,
-                Some(Fate::Open | Fate::Done) => false,
-            })
-            .collect()
+        unknown_lines(&self.ledger, &self.read)
     }
 
-    /// Lines of `completed.txt` that dayfly has checked before.
     fn marked_completed(&self) -> BTreeSet<String> {
-        match self.read.get(&View::Completed) {
-            Some(read) if read.marked => clean_lines(&read.text).into_iter().collect(),
-            _ => BTreeSet::new(),
-        }
+        marked_completed(&self.read)
     }
 
     /// Names whose output has to be looked for: lines that a person put into `completed.txt`, and tasks given up (an

@@ -1,0 +1,112 @@
+//! `dayfly pause`, `resume`, `cancel`: what agents are told with their next heartbeat.
+
+use std::fmt;
+
+use dayfly_shared::bucket::JobBucket;
+use dayfly_shared::exit::Exit;
+use dayfly_shared::job::{Location, SCHEMA};
+use dayfly_shared::records::{Control, ControlState, to_json};
+use dayfly_shared::store::{Attributes, Condition};
+use serde::Serialize;
+
+use crate::cli::ControlArgs;
+use crate::failure::{Failure, Result};
+use crate::host;
+use crate::observe::Observer;
+use crate::parts::{Parts, Patience};
+use crate::write::{self, Settled};
+
+/// People who contradict each other so often are better off talking.
+const TRIES: u32 = 10;
+
+/// `dayfly pause`.
+///
+/// # Errors
+/// No job there, a store that refuses.
+pub async fn pause(parts: &Parts, args: &ControlArgs) -> Result<Exit> {
+    command(parts, args, ControlState::Paused).await
+}
+
+/// `dayfly resume`.
+///
+/// # Errors
+/// As [`pause`].
+pub async fn resume(parts: &Parts, args: &ControlArgs) -> Result<Exit> {
+    command(parts, args, ControlState::Running).await
+}
+
+/// `dayfly cancel`.
+///
+/// # Errors
+/// As [`pause`].
+pub async fn cancel(parts: &Parts, args: &ControlArgs) -> Result<Exit> {
+    command(parts, args, ControlState::Cancelled).await
+}
+
+async fn command(parts: &Parts, args: &ControlArgs, state: ControlState) -> Result<Exit> {
+    let location = parts.settings.job(args.job.job.as_ref())?;
+    let job = parts.job(&location, Patience::Brief).await?;
+    // A typing error in the job's name must not leave a control.json anywhere.
+    Observer::new(job.clone()).look().await?;
+    let report = tell(parts, &job, state, args.why.as_deref()).await?;
+    parts.output().result(&report);
+    Ok(Exit::Done)
+}
+
+async fn tell(parts: &Parts, job: &JobBucket, state: ControlState, why: Option<&str>) -> Result<ControlReport> {
+    let key = job.keys.control();
+    for _ in 0..TRIES {
+        let stands = job.control().await?;
+        let before = stands.as_ref().map(|(control, _)| control.state).unwrap_or_default();
+        let report = |changed| ControlReport { job: job.location.clone(), state, before, changed };
+        if before == state && why.is_none() {
+            return Ok(report(false));
+        }
+        let control = Control {
+            schema: SCHEMA,
+            state,
+            why: why.map(str::to_owned),
+            by: Some(host::who()),
+            at: Some(parts.clock.now().wall),
+        };
+        let condition = stands.map_or(Condition::Create, |(_, etag)| Condition::Update(etag));
+        let body = to_json(&control).into();
+        match write::put(parts, &**job.store(), &key, body, &Attributes::json(), &condition).await? {
+            Settled::Applied(_) => return Ok(report(true)),
+            Settled::Rejected => tracing::debug!("control.json changed meanwhile; reading it again"),
+        }
+    }
+    Err(Failure::new(format!("{} changed each time it was read", job.place(&key)))
+        .left("nothing was changed")
+        .fix("run it again"))
+}
+
+/// What agents are told now.
+#[derive(Clone, Debug, Serialize)]
+struct ControlReport {
+    job: Location,
+    state: ControlState,
+    before: ControlState,
+    changed: bool,
+}
+
+impl fmt::Display for ControlReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = match (self.state, self.changed) {
+            (ControlState::Running, false) => "runs already",
+            (ControlState::Running, true) => match self.before {
+                ControlState::Cancelled => "may run again; its agents have ended: dayfly launch starts new ones",
+                _ => "runs again: agents see it within a heartbeat, a third of a lease",
+            },
+            (ControlState::Paused | ControlState::Suspended, false) => "is paused already",
+            (ControlState::Paused | ControlState::Suspended, true) => {
+                "is paused: agents finish what they have in hand, and wait"
+            }
+            (ControlState::Cancelled, false) => "is cancelled already",
+            (ControlState::Cancelled, true) => {
+                "is cancelled: agents stop and end; what is done stays, and dayfly resume takes it up again"
+            }
+        };
+        write!(f, "{} {said}", self.job)
+    }
+}

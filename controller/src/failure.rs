@@ -1,0 +1,108 @@
+//! Why a command could not do what was asked, in the words that its user needs: what went wrong, what was left behind,
+//! and the fix.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use dayfly_shared::exit::Exit;
+use dayfly_shared::store::StoreError;
+
+/// The result of a command or a part of one.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// A command that failed. `{}` says what; `{:#}` says also what was left behind, and the fix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    exit: Exit,
+    what: String,
+    left: Option<String>,
+    fix: Option<String>,
+}
+
+impl Failure {
+    /// That `what` went wrong: the thing is named in it.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Failed, what: what.into(), left: None, fix: None }
+    }
+
+    /// That the command line was wrong; nothing was done.
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, ..Self::new(what) }
+    }
+
+    /// A file or folder that cannot be used: `action` as in "reading".
+    pub fn io(action: &str, path: &Path, error: &io::Error) -> Self {
+        let failure = Self::new(format!("{action} {}: {error}", path.display()));
+        match error.kind() {
+            io::ErrorKind::NotFound => failure.fix("check the path"),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                failure.fix("free some space there, or choose another folder, and run it again")
+            }
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                failure.fix("choose a folder that you may write to, or change its permissions")
+            }
+            _ => failure,
+        }
+    }
+
+    /// With what was left behind.
+    #[must_use]
+    pub fn left(mut self, left: impl Into<String>) -> Self {
+        self.left = Some(left.into());
+        self
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    /// With what was being done, in front.
+    #[must_use]
+    pub fn during(mut self, doing: &str) -> Self {
+        self.what = format!("{doing}: {}", self.what);
+        self
+    }
+
+    /// The exit code that belongs to it.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if f.alternate() {
+            for more in [&self.left, &self.fix].into_iter().flatten() {
+                write!(f, "; {more}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A store's error says all of it in its own text.
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_long_form_adds_what_was_left_and_the_fix() {
+        let failure = Failure::new("no kernel").left("3 inputs are in place").fix("pass --kernel");
+        assert_eq!(failure.to_string(), "no kernel");
+        assert_eq!(format!("{failure:#}"), "no kernel; 3 inputs are in place; pass --kernel");
+        assert_eq!(Failure::usage("x").exit(), Exit::Usage);
+    }
+}

@@ -1,0 +1,99 @@
+//! The agents of a job, as their records say.
+
+use std::time::Duration;
+
+use dayfly_shared::ids::AgentId;
+use dayfly_shared::records::{AgentRecord, AgentState, from_json};
+use serde::Serialize;
+
+use super::{Aged, Cache};
+
+/// An agent writes its record at least with each heartbeat, a third of a lease; this many leases without one, and
+/// something is wrong with it.
+const SILENT_LEASES: u32 = 2;
+
+/// An agent now.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AgentNow {
+    /// Who.
+    pub agent: AgentId,
+    /// What its record says it is doing.
+    pub state: AgentState,
+    /// Not ended, and heard of lately.
+    pub live: bool,
+    /// How long ago it wrote its record, by the store's clock.
+    pub seen_seconds_ago: Option<u64>,
+    /// Why it drains or ended.
+    pub why: Option<String>,
+    /// Where it runs.
+    pub host: String,
+    /// The process.
+    pub pid: u32,
+    /// Tasks it runs at once.
+    pub slots: u32,
+    /// Tasks in hand.
+    pub running: u64,
+    /// Tasks whose output it committed.
+    pub done: u64,
+    /// Tasks it gave up.
+    pub failed: u64,
+    /// Requests it sent to the store.
+    pub requests: u64,
+    /// Load of the machine, 0 to 100.
+    pub cpu_percent: Option<f64>,
+    /// Memory of the process.
+    pub memory_bytes: u64,
+}
+
+/// All agents, those at work first, by name.
+pub(super) fn agents(listed: &[Aged], cache: &Cache, lease_ttl: Duration) -> Vec<AgentNow> {
+    let silent = lease_ttl.saturating_mul(SILENT_LEASES);
+    let mut agents: Vec<AgentNow> = listed
+        .iter()
+        .filter_map(|(entry, age)| {
+            let (_, bytes) = cache.get(&entry.key)?;
+            match from_json::<AgentRecord>(bytes) {
+                Ok(record) => Some(now(record, *age, silent)),
+                Err(error) => {
+                    tracing::warn!(key = entry.key, %error, "not an agent's record");
+                    None
+                }
+            }
+        })
+        .collect();
+    agents.sort_by(|a, b| b.live.cmp(&a.live).then_with(|| a.agent.cmp(&b.agent)));
+    agents
+}
+
+fn now(record: AgentRecord, age: Option<Duration>, silent: Duration) -> AgentNow {
+    AgentNow {
+        live: record.state != AgentState::Ended && age.is_none_or(|age| age <= silent),
+        agent: record.agent,
+        state: record.state,
+        seen_seconds_ago: age.map(|a| a.as_secs()),
+        why: record.why,
+        host: record.machine.host,
+        pid: record.machine.pid,
+        slots: record.slots,
+        running: record.running.len() as u64,
+        done: record.done,
+        failed: record.failed,
+        requests: record.requests.total(),
+        cpu_percent: record.cpu_percent,
+        memory_bytes: record.memory_bytes,
+    }
+}
+
+impl AgentNow {
+    /// What it is doing, in a word.
+    pub fn doing(&self) -> &'static str {
+        match self.state {
+            AgentState::Ended => "ended",
+            _ if !self.live => "silent",
+            AgentState::Working => "working",
+            AgentState::Standby => "standby",
+            AgentState::Lingering => "lingering",
+            AgentState::Draining => "draining",
+        }
+    }
+}

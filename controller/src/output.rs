@@ -1,0 +1,62 @@
+//! What is said, and where: results on standard output, as text or as JSON; everything else on standard error.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+/// Where a command's words go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Results as JSON.
+    pub json: bool,
+    /// No notes and no progress.
+    pub quiet: bool,
+    /// Bars and live displays on standard error.
+    pub progress: bool,
+}
+
+impl Output {
+    /// Prints what a command came to: one JSON document, or the text of it.
+    pub fn result<R: Serialize + Display>(&self, report: &R) {
+        if self.json {
+            // Reports are plain data with text keys: serialising them cannot fail.
+            self.print(&serde_json::to_string_pretty(report).unwrap_or_default());
+        } else {
+            self.print(report.to_string().trim_end_matches('\n'));
+        }
+    }
+
+    /// Prints one of many results in a row: one JSON document on a line of its own, or the text.
+    pub fn line<R: Serialize + Display>(&self, report: &R) {
+        if self.json {
+            self.print(&serde_json::to_string(report).unwrap_or_default());
+        } else {
+            self.print(&report.to_string());
+        }
+    }
+
+    fn print(&self, text: &str) {
+        // A reader that went away (`| head`) has seen what it wanted.
+        let mut out = io::stdout().lock();
+        let _ = writeln!(out, "{text}");
+        let _ = out.flush();
+    }
+
+    /// Says something worth knowing that is not the result.
+    pub fn note(&self, text: impl Display) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// Says something that has to be seen, also with `--quiet`.
+    pub fn warn(&self, text: impl Display) {
+        let _ = writeln!(io::stderr().lock(), "warning: {text}");
+    }
+
+    /// Whether somebody watches standard error on a terminal and wants it to move.
+    pub fn live(&self) -> bool {
+        self.progress && !self.quiet && io::stderr().is_terminal()
+    }
+}

@@ -1,0 +1,124 @@
+//! What commands are handed: clock, dice, stores, and where to speak.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dayfly_shared::bucket::JobBucket;
+use dayfly_shared::clock::{Clock, SystemClock};
+use dayfly_shared::job::Location;
+use dayfly_shared::rng::{Dice, StdDice};
+use dayfly_shared::store::{LocalStore, Patient, S3Settings, S3Store, Store, StoreErrorKind};
+
+use crate::failure::{Failure, Result};
+use crate::output::Output;
+use crate::settings::{Place, Settings};
+
+/// How long a person waits for a first word before thinking that nothing happens; a service that is down shows by then.
+const BRIEF: Duration = Duration::from_secs(10);
+
+/// The parts of a command.
+#[derive(Clone)]
+pub struct Parts {
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Nonces, waits, demo data.
+    pub dice: Arc<dyn Dice>,
+    /// The settings that every command shares.
+    pub settings: Settings,
+}
+
+/// How long a call to a store is repeated while nobody answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Some seconds: for the first call of a command, and for what a person waits for.
+    Brief,
+    /// Some minutes: for work that has begun, and would be lost.
+    Long,
+}
+
+impl Parts {
+    /// The machine's clock and entropy.
+    pub fn new(settings: &Settings) -> Self {
+        Self { clock: Arc::new(SystemClock), dice: Arc::new(StdDice::from_os()), settings: settings.clone() }
+    }
+
+    /// Where to speak.
+    pub fn output(&self) -> &Output {
+        &self.settings.output
+    }
+
+    /// The store of a bucket.
+    ///
+    /// # Errors
+    /// A folder that is not there, settings that lead nowhere.
+    pub async fn bucket(&self, name: &str, patience: Patience) -> Result<Arc<dyn Store>> {
+        let (clock, dice) = (Arc::clone(&self.clock), Arc::clone(&self.dice));
+        match &self.settings.place {
+            Place::Local(dir) => {
+                let store = LocalStore::open(&dir.join(name), name, clock).map_err(|error| match error.kind {
+                    StoreErrorKind::NoSuchBucket => no_such_bucket(dir, name),
+                    _ => error.into(),
+                })?;
+                Ok(Arc::new(store))
+            }
+            Place::S3 { endpoint_url, region, profile } => {
+                let settings = S3Settings {
+                    endpoint_url: endpoint_url.clone(),
+                    region: region.clone(),
+                    profile: profile.clone(),
+                    ..S3Settings::new(name)
+                };
+                let store = Patient::new(S3Store::connect(settings, Arc::clone(&clock)).await?, clock, dice);
+                Ok(match patience {
+                    Patience::Brief => Arc::new(store.with_patience(BRIEF)),
+                    Patience::Long => Arc::new(store),
+                })
+            }
+        }
+    }
+
+    /// The store of a bucket that is made if it is a folder and not there yet. A service's buckets are its people's to
+    /// make: they cost, and belong to a region.
+    ///
+    /// # Errors
+    /// A folder that cannot be made.
+    pub async fn bucket_made(&self, name: &str) -> Result<Arc<dyn Store>> {
+        if let Place::Local(dir) = &self.settings.place {
+            let bucket = dir.join(name);
+            fs::create_dir_all(&bucket).map_err(|e| Failure::io("making the bucket's folder", &bucket, &e))?;
+        }
+        self.bucket(name, Patience::Brief).await
+    }
+
+    /// A job's objects.
+    ///
+    /// # Errors
+    /// As [`Parts::bucket`].
+    pub async fn job(&self, job: &Location, patience: Patience) -> Result<JobBucket> {
+        Ok(JobBucket::new(job.clone(), self.bucket(job.bucket(), patience).await?))
+    }
+
+    /// The store as it is recorded and said: the service's URL, or that it is a folder.
+    pub fn endpoint(&self) -> String {
+        match &self.settings.place {
+            Place::Local(_) => "local".to_owned(),
+            Place::S3 { endpoint_url: Some(url), .. } => url.clone(),
+            Place::S3 { .. } => ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
+                .into_iter()
+                .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+                .unwrap_or_else(|| "s3".to_owned()),
+        }
+    }
+}
+
+fn no_such_bucket(dir: &Path, name: &str) -> Failure {
+    if dir.is_dir() {
+        Failure::new(format!("there is no bucket '{name}' in {}", dir.display()))
+            .fix("seed a job there (dayfly seed --local …), or correct the name")
+    } else {
+        Failure::new(format!("there is no folder {}", dir.display()))
+            .fix("seed a job there (dayfly seed --local …), or correct the path")
+    }
+}

@@ -1,0 +1,112 @@
+//! `dayfly run`: seed, launch, watch and, if asked, fetch.
+
+use std::fmt;
+
+use dayfly_shared::exit::Exit;
+use serde::{Serialize, Serializer};
+
+use crate::cli::{RunArgs, SeedArgs};
+use crate::failure::{Failure, Result};
+use crate::fetch::{self, FetchReport};
+use crate::launch::Crew;
+use crate::observe::{JobState, Observer, Snapshot};
+use crate::parts::{Parts, Patience};
+use crate::seed::{self, SeedReport};
+use crate::status::StatusReport;
+use crate::watch;
+
+/// `dayfly run`.
+///
+/// # Errors
+/// As those of its parts.
+pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
+    let job = parts.settings.job(args.seed.job.job.as_ref())?;
+    let mut observer = None;
+    let seeded = match seeds(&args.seed) {
+        true => {
+            // Unless it says otherwise, the job expects the agents that it gets.
+            let agents = args.seed.agents.or((!standing(parts, &job).await).then_some(args.agents.count));
+            let seed = SeedArgs { agents, ..args.seed.clone() };
+            let report = seed::seed(parts, &job, &seed).await?;
+            parts.output().note(&report);
+            Some(report)
+        }
+        false => None,
+    };
+    let observer = observer.insert(Observer::new(parts.job(&job, Patience::Long).await?));
+    let before = observer.look().await?;
+    let (snapshot, exit) = match before.state {
+        JobState::Over if !args.agents.linger => {
+            let exit = watch::exit(&before);
+            (before, exit)
+        }
+        JobState::Paused | JobState::Suspended | JobState::Cancelled => {
+            return Err(Failure::new(format!("the job is {}", crate::status::state(&before)))
+                .left("it is seeded; no agent was started"));
+        }
+        _ => {
+            let mut crew = Crew::assemble(parts, &job, &args.agents).await?;
+            let outcome = match crew.launch(parts, &args.agents).await {
+                Ok(_) => crew.stay(parts, observer).await,
+                Err(failure) => Err(failure),
+            };
+            crew.dismiss().await;
+            outcome?
+        }
+    };
+    let fetched = match &args.fetch {
+        Some(dir) if matches!(exit, Exit::Done | Exit::TasksFailed) => {
+            Some(fetch::fetch(parts, &job, dir, None).await?)
+        }
+        _ => None,
+    };
+    let report = RunReport { seeded, snapshot: &snapshot, parts, fetched };
+    parts.output().result(&report);
+    Ok(exit)
+}
+
+/// Whether the command line says anything about seeding; if not, the job that stands is gone on with.
+fn seeds(args: &SeedArgs) -> bool {
+    SeedArgs { job: Default::default(), ..args.clone() } != SeedArgs::default()
+}
+
+/// Whether the job has settings that flags would have to agree with.
+async fn standing(parts: &Parts, job: &dayfly_shared::job::Location) -> bool {
+    // A bucket that is not there, or a store that refuses, is for the seeding to say.
+    match parts.job(job, Patience::Brief).await {
+        Ok(bucket) => !matches!(bucket.job_settings().await, Ok(None)),
+        Err(_) => false,
+    }
+}
+
+/// What it all came to.
+struct RunReport<'a> {
+    seeded: Option<SeedReport>,
+    snapshot: &'a Snapshot,
+    parts: &'a Parts,
+    fetched: Option<FetchReport>,
+}
+
+impl Serialize for RunReport<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            seeded: Option<&'a SeedReport>,
+            job: &'a Snapshot,
+            fetched: Option<&'a FetchReport>,
+        }
+        let fields = Fields { seeded: self.seeded.as_ref(), job: self.snapshot, fetched: self.fetched.as_ref() };
+        fields.serialize(serializer)
+    }
+}
+
+impl fmt::Display for RunReport<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.snapshot.agents.len().min(16);
+        write!(f, "{}", StatusReport { snapshot: self.snapshot, now: self.parts.clock.now().wall, shown })?;
+        if let Some(fetched) = &self.fetched {
+            write!(f, "{fetched}")?;
+        }
+        Ok(())
+    }
+}

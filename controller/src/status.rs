@@ -1,0 +1,196 @@
+//! `dayfly status`: how a job stands, in one look.
+
+use std::fmt;
+use std::time::Duration;
+
+use dayfly_shared::clock::Timestamp;
+use dayfly_shared::exit::Exit;
+use serde::{Serialize, Serializer};
+
+use crate::cli::StatusArgs;
+use crate::failure::Result;
+use crate::human;
+use crate::observe::{JobState, Observer, Snapshot};
+use crate::parts::{Parts, Patience};
+
+/// Lines of each kind that are shown without `--all`: what fits on a screen together.
+const SHOWN: usize = 12;
+
+/// `dayfly status`.
+///
+/// # Errors
+/// No job there, a store that refuses.
+pub async fn command(parts: &Parts, args: &StatusArgs) -> Result<Exit> {
+    let job = parts.settings.job(args.job.job.as_ref())?;
+    let mut observer = Observer::new(parts.job(&job, Patience::Brief).await?);
+    let snapshot = observer.look().await?;
+    let shown = if args.all { usize::MAX } else { SHOWN };
+    parts.output().result(&StatusReport { snapshot: &snapshot, now: parts.clock.now().wall, shown });
+    Ok(Exit::Done)
+}
+
+/// A snapshot as it is printed.
+pub struct StatusReport<'a> {
+    /// What was seen.
+    pub snapshot: &'a Snapshot,
+    /// When: for "since".
+    pub now: Timestamp,
+    /// Lines of each kind.
+    pub shown: usize,
+}
+
+impl Serialize for StatusReport<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.snapshot.serialize(serializer)
+    }
+}
+
+/// `7 of 10 tasks done, 1 given up, 2 running`.
+pub fn tally(snapshot: &Snapshot) -> String {
+    let tasks = &snapshot.tasks;
+    let mut text = format!("{} of {} done", human::thousands(tasks.done), human::count(tasks.total, "task"));
+    if tasks.failed > 0 {
+        text += &format!(", {} given up", human::thousands(tasks.failed));
+    }
+    let running = snapshot.running.iter().filter(|r| r.holds()).count() as u64;
+    if running > 0 {
+        text += &format!(", {} running", human::thousands(running));
+    }
+    text
+}
+
+/// `1.2 a second, 3 min left`, where it can be told.
+pub fn pace(snapshot: &Snapshot) -> Option<String> {
+    let rate = snapshot.tasks_per_second?;
+    // A slow job is better told by the minute or the hour.
+    let mut text = match rate {
+        1.0.. => format!("{rate:.1} a second"),
+        0.017.. => format!("{:.1} a minute", rate * 60.0),
+        _ => format!("{:.1} an hour", rate * 3600.0),
+    };
+    if let Some(left) = snapshot.seconds_left {
+        text += &format!(", {} left", human::duration(Duration::from_secs(left)));
+    }
+    Some(text)
+}
+
+/// What a job's state means for who watches it.
+pub fn state(snapshot: &Snapshot) -> String {
+    let mut text = snapshot.state.word().to_owned();
+    match snapshot.state {
+        JobState::Idle => text += ": no agent is at work (dayfly launch)",
+        JobState::Over if snapshot.tasks.failed > 0 => text += ", and some tasks were given up (dayfly retry)",
+        JobState::Paused | JobState::Suspended | JobState::Cancelled => {
+            if let Some(why) = &snapshot.why {
+                text += &format!(": {why}");
+            }
+            if let Some(by) = &snapshot.told_by {
+                text += &format!(" (by {by})");
+            }
+            text += "; to go on: dayfly resume";
+        }
+        JobState::Running | JobState::Over => {}
+    }
+    text
+}
+
+impl fmt::Display for StatusReport<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let snapshot = self.snapshot;
+        writeln!(f, "job      {}", snapshot.job)?;
+        writeln!(f, "state    {}", state(snapshot))?;
+        write!(f, "tasks    {}", tally(snapshot))?;
+        match snapshot.tasks.unplanned {
+            0 => writeln!(f)?,
+            new => writeln!(f, "; {} of tasklist.txt not planned yet", human::count(new, "line"))?,
+        }
+        if let Some(pace) = pace(snapshot).filter(|_| snapshot.state != JobState::Over) {
+            writeln!(f, "pace     {pace}")?;
+        }
+        if let (Some(first), Some(last)) = (snapshot.first, snapshot.last) {
+            writeln!(
+                f,
+                "took     {} so far, {}, outputs {}",
+                human::duration(last.since(first)),
+                human::count(snapshot.attempts, "attempt"),
+                human::bytes(snapshot.output_bytes)
+            )?;
+        }
+        self.running(f)?;
+        self.agents(f)?;
+        self.given_up(f)
+    }
+}
+
+impl StatusReport<'_> {
+    fn more(&self, f: &mut fmt::Formatter<'_>, all: usize) -> fmt::Result {
+        match all.saturating_sub(self.shown) {
+            0 => Ok(()),
+            more => writeln!(f, "  … and {} more (--all)", human::thousands(more as u64)),
+        }
+    }
+
+    fn running(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let running = &self.snapshot.running;
+        if !running.is_empty() {
+            writeln!(f, "in hand")?;
+        }
+        for lease in running.iter().take(self.shown) {
+            let name = lease.name.clone().unwrap_or_else(|| format!("chunk {}", lease.chunk));
+            let since = human::duration(self.now.since(lease.since));
+            write!(f, "  {name}  on {} for {since}", lease.agent)?;
+            if let Some(tasks) = lease.tasks.filter(|t| *t > 1) {
+                write!(f, ", {} of {tasks} in the chunk", lease.decided)?;
+            }
+            write!(f, "; {}", lease.lease())?;
+            if let Some(age) = lease.age_seconds {
+                write!(f, ", renewed {age} s ago (of {} s)", lease.ttl_seconds)?;
+            }
+            if lease.epoch > 1 {
+                write!(f, ", holder number {}", lease.epoch)?;
+            }
+            writeln!(f)?;
+        }
+        self.more(f, running.len())
+    }
+
+    fn agents(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let agents = &self.snapshot.agents;
+        if !agents.is_empty() {
+            writeln!(f, "agents   {} at work, {} in all", self.snapshot.live_agents(), agents.len())?;
+        }
+        for agent in agents.iter().take(self.shown) {
+            write!(f, "  {}  {}", agent.agent, agent.doing())?;
+            if let Some(why) = &agent.why {
+                write!(f, " ({why})")?;
+            }
+            write!(f, ", {} done", human::thousands(agent.done))?;
+            if agent.failed > 0 {
+                write!(f, ", {} given up", human::thousands(agent.failed))?;
+            }
+            if agent.live {
+                write!(f, ", {} of {} running", agent.running, human::count(agent.slots.into(), "slot"))?;
+            }
+            if let Some(age) = agent.seen_seconds_ago.filter(|_| agent.doing() != "ended") {
+                write!(f, ", seen {} ago", human::duration(Duration::from_secs(age)))?;
+            }
+            writeln!(f)?;
+        }
+        self.more(f, agents.len())
+    }
+
+    fn given_up(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let given_up = &self.snapshot.given_up;
+        if !given_up.is_empty() {
+            writeln!(f, "given up (dayfly retry puts them back on the list)")?;
+        }
+        for letter in given_up.iter().take(self.shown) {
+            write!(f, "  {}  after {}: {}", letter.name, human::count(letter.attempts, "attempt"), letter.error)?;
+            if let Some(log) = &letter.log {
+                write!(f, " (log: s3://{}/{log})", self.snapshot.job.bucket())?;
+            }
+            writeln!(f)?;
+        }
+        self.more(f, usize::try_from(self.snapshot.tasks.failed).unwrap_or(usize::MAX))
+    }
+}
