@@ -7,12 +7,16 @@ use dayfly_shared::ids::{Attempt, ChunkId};
 use dayfly_shared::job::Location;
 use dayfly_shared::keys::{View, output_name};
 use dayfly_shared::plan::{Segment, clean_lines};
-use dayfly_shared::records::{ResultRecord, TaskOutcome, TenureEnd};
+use dayfly_shared::records::{ResultRecord, TaskOutcome, TaskResult, TenureEnd};
 use dayfly_shared::store::StoreExt;
+use futures::{StreamExt, stream};
 
 use crate::content;
 use crate::job::Job;
 use crate::watcher::{Evidence, Version};
+
+/// Objects looked at together.
+const AT_ONCE: usize = 8;
 
 /// Guarantee 1: a committed output is never replaced or removed.
 ///
@@ -93,9 +97,10 @@ pub async fn finished(job: &Job<'_>, given_up: &[&str], evidence: &Evidence) {
     let names: BTreeSet<String> = plan.iter().flat_map(|(_, names)| names.iter().cloned()).collect();
     let given_up: BTreeSet<String> = given_up.iter().map(|name| (*name).to_owned()).collect();
     let done: BTreeSet<String> = names.difference(&given_up).cloned().collect();
-    outputs_are_right(job, &done).await;
+    let all_done = done.union(&job.done_before).cloned().collect();
+    outputs_are_right(job, &all_done).await;
     results_describe_the_outputs(job, &results, &done).await;
-    views_agree(job, &done, &given_up).await;
+    views_agree(job, &all_done, &given_up).await;
     summary_agrees(job, &plan, &results, &done, &given_up).await;
     nothing_is_left_over(job).await;
 }
@@ -170,50 +175,49 @@ fn results_tell_the_whole_story(results: &[ResultRecord], evidence: &Evidence) {
 /// # Panics
 /// If one is not.
 pub async fn outputs_are_right(job: &Job<'_>, names: &BTreeSet<String>) {
-    for name in names {
-        let Some(input) = job.inputs.get(name) else { panic!("the test has no input {name}, and it is done") };
-        let Some(output) = job.output(name).await else { panic!("the output of {name} is not there") };
-        let wanted = content::xored(input, &job.kernel);
-        if output != wanted {
-            let at = output.iter().zip(&wanted).position(|(one, other)| one != other);
-            panic!(
-                "the output of {name} has {} bytes of {}, the first wrong one at {at:?}",
-                output.len(),
-                wanted.len()
-            );
-        }
+    stream::iter(names).for_each_concurrent(AT_ONCE, |name| output_is_right(job, name)).await;
+}
+
+async fn output_is_right(job: &Job<'_>, name: &str) {
+    let Some(input) = job.inputs.get(name) else { panic!("the test has no input {name}, and it is done") };
+    let Some(output) = job.output(name).await else { panic!("the output of {name} is not there") };
+    let wanted = content::xored(input, &job.kernel);
+    if output != wanted {
+        let at = output.iter().zip(&wanted).position(|(one, other)| one != other);
+        panic!("the output of {name} has {} bytes of {}, the first wrong one at {at:?}", output.len(), wanted.len());
     }
 }
 
 /// What the results say of the outputs is what the store says of them.
 async fn results_describe_the_outputs(job: &Job<'_>, results: &[ResultRecord], done: &BTreeSet<String>) {
-    let place = job.settings.outputs(&job.bucket.location);
-    for task in results.iter().flat_map(|result| &result.tasks) {
-        match &task.outcome {
-            TaskOutcome::Done { bytes, checksum, attempt } => {
-                let key = place.key(&output_name(&task.name));
-                let Some(meta) = job.outputs().head(&key).await.expect("a head") else {
-                    panic!("{} is done, and {key} is not there", task.name)
-                };
-                assert_eq!(meta.size, *bytes, "the size of {key}");
-                let by = meta.metadata.get(META_ATTEMPT).map(|text| text.parse().expect("an attempt"));
-                assert_eq!(by, *attempt, "the attempt that committed {key}");
-                if let (Some(stored), Some(told)) = (&meta.checksum, checksum) {
-                    assert_eq!(stored, told, "the checksum of {key}");
-                }
-            }
-            TaskOutcome::Failed { error } => {
-                let letter = job.bucket.dead_letters().await.expect("the dead letters");
-                assert!(letter.iter().any(|l| l.task == task.task), "{} failed ({error}) without a letter", task.name);
-                if done.contains(&task.name) {
-                    let redone = results.iter().flat_map(|r| &r.tasks).any(|t| {
-                        t.name == task.name && t.task > task.task && matches!(t.outcome, TaskOutcome::Done { .. })
-                    });
-                    assert!(redone, "{} is done, and its only result says that it failed: {error}", task.name);
-                }
+    let letters = job.bucket.dead_letters().await.expect("the dead letters");
+    let tasks = || results.iter().flat_map(|result| &result.tasks);
+    let describe = async |task: &TaskResult| match &task.outcome {
+        TaskOutcome::Done { bytes, checksum, attempt } => {
+            let key = job.settings.outputs(&job.bucket.location).key(&output_name(&task.name));
+            let Some(meta) = job.outputs().head(&key).await.expect("a head") else {
+                panic!("{} is done, and {key} is not there", task.name)
+            };
+            assert_eq!(meta.size, *bytes, "the size of {key}");
+            let by = meta.metadata.get(META_ATTEMPT).map(|text| text.parse().expect("an attempt"));
+            assert_eq!(by, *attempt, "the attempt that committed {key}");
+            if let (Some(stored), Some(told)) = (&meta.checksum, checksum) {
+                assert_eq!(stored, told, "the checksum of {key}");
             }
         }
-    }
+        TaskOutcome::Failed { error } => {
+            assert!(letters.iter().any(|l| l.task == task.task), "{} failed ({error}) without a letter", task.name);
+            if done.contains(&task.name) {
+                let redone = |later: &TaskResult| {
+                    later.name == task.name
+                        && later.task > task.task
+                        && matches!(later.outcome, TaskOutcome::Done { .. })
+                };
+                assert!(tasks().any(redone), "{} is done, and its only result says it failed: {error}", task.name);
+            }
+        }
+    };
+    stream::iter(tasks()).for_each_concurrent(AT_ONCE, describe).await;
 }
 
 /// The views hold exactly what is done and what is given up, and nothing is left to do.

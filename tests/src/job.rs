@@ -1,6 +1,6 @@
 //! A job in a bucket, laid out by hand or seeded, and what its end must look like.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dayfly_shared::bucket::JobBucket;
@@ -49,6 +49,13 @@ impl Layout {
             list: None,
             watched: true,
         }
+    }
+
+    /// In this bucket.
+    #[must_use]
+    pub fn bucket(mut self, bucket: &str) -> Self {
+        self.bucket = bucket.to_owned();
+        self
     }
 
     /// At this prefix.
@@ -127,6 +134,8 @@ pub struct Job<'w> {
     pub kernel: Vec<u8>,
     /// Its inputs, by name.
     pub inputs: BTreeMap<String, Vec<u8>>,
+    /// Inputs whose outputs stood before the job, and are no tasks of it.
+    pub done_before: BTreeSet<String>,
     input_store: Arc<dyn Store>,
     output_store: Arc<dyn Store>,
     watcher: Option<Watcher>,
@@ -141,12 +150,36 @@ impl<'w> Job<'w> {
             world,
             kernel: content::KERNEL.to_vec(),
             inputs: BTreeMap::new(),
-            input_store: Arc::new(inputs),
-            output_store: Arc::new(outputs),
+            input_store: inputs,
+            output_store: outputs,
+            done_before: BTreeSet::new(),
             watcher: None,
             bucket,
             settings,
         }
+    }
+
+    /// Takes up a job that was seeded at `bucket`: its settings, its kernel, its inputs, and what was done before.
+    ///
+    /// # Panics
+    /// If any of it is not there.
+    pub async fn seeded(world: &'w World, bucket: JobBucket) -> Self {
+        let settings = bucket.job_settings().await.expect("settings").expect("job.json");
+        let mut job = Self::open(world, bucket, settings).await;
+        job.kernel = job.get("kernel.dat").await.expect("a kernel");
+        let place = job.settings.inputs(&job.bucket.location).clone();
+        for entry in job.input_store.list_all(place.prefix()).await.expect("the inputs") {
+            let name = entry.key.strip_prefix(place.prefix()).unwrap_or_default().to_owned();
+            if name.starts_with("in") && name.ends_with(".dat") {
+                let (_, bytes) = job.input_store.read(&entry.key).await.expect("a read").expect("an input");
+                job.inputs.insert(name, bytes.to_vec());
+            }
+        }
+        job.done_before = job.lines(View::Completed).await.into_iter().collect();
+        let lines = job.lines(View::Tasklist).await;
+        job.watch();
+        job.expect_lines(&lines);
+        job
     }
 
     /// Begins to watch.

@@ -8,6 +8,7 @@
 pub mod content;
 pub mod invariants;
 pub mod job;
+pub mod orphans;
 pub mod program;
 pub mod proxy;
 pub mod server;

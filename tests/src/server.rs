@@ -1,4 +1,4 @@
-//! S3 servers, each a process of its own on loopback that dies with its handle.
+//! Where buckets are in a test: S3 servers, each a process of its own on loopback that dies with its handle; or a folder.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -7,32 +7,42 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use dayfly_shared::clock::SystemClock;
-use dayfly_shared::store::{S3Settings, S3Store, S3Timeouts};
+use dayfly_shared::store::{LocalStore, S3Settings, S3Store, Store};
 
-/// The access key that servers are told.
-pub const ACCESS_KEY: &str = "DAYFLYTESTKEY";
-/// Its secret.
-pub const SECRET_KEY: &str = "a secret of these tests and of nothing else";
 /// The region that requests are signed for.
 pub const REGION: &str = "us-east-1";
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// dayfly's own endpoint over a folder.
+    /// `dayfly serve` on a folder.
     Endpoint,
     /// moto, one request at a time.
     Moto,
-    /// dayfly's own endpoint, ignoring `If-Match` and `If-None-Match` as some stores do.
+    /// dayfly's endpoint, made to ignore `If-Match` and `If-None-Match` as some stores do.
     IgnoresConditions,
+    /// s3rver, which does so by itself.
+    S3rver,
+    /// No server: a folder, for `--local`.
+    Folder,
 }
 
-/// A running server.
+/// Access key and secret.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The access key.
+    pub access: String,
+    /// Its secret.
+    pub secret: String,
+}
+
+/// A running server; or a folder, which needs none.
 pub struct Server {
     kind: Kind,
     url: String,
+    keys: Keys,
     buckets: PathBuf,
-    child: Child,
+    child: Option<Child>,
 }
 
 /// The root of the sources.
@@ -59,6 +69,49 @@ fn python() -> PathBuf {
     path
 }
 
+/// s3rver, where scripts/test could install it.
+pub fn s3rver() -> Option<PathBuf> {
+    Some(sources().join(".venv/s3rver/node_modules/.bin/s3rver")).filter(|path| path.is_file())
+}
+
+/// The command of a server, and the keys that it takes if it does not say them itself.
+fn command(kind: Kind, buckets: &Path, port: u16) -> Option<(Command, Keys)> {
+    // Of these tests and of nothing else; moto takes any.
+    let mut keys = Keys { access: "DAYFLYTESTKEY".to_owned(), secret: "a secret of these tests".to_owned() };
+    let mut command;
+    match kind {
+        Kind::Endpoint => {
+            command = Command::new(program("dayfly"));
+            command.arg("serve").arg(buckets).args(["--port", &port.to_string()]);
+        }
+        Kind::Moto => {
+            command = Command::new(python());
+            command.arg(sources().join("tests/moto_locked.py")).arg(port.to_string());
+        }
+        Kind::IgnoresConditions => {
+            command = Command::new(program("dayfly-test-endpoint"));
+            command.arg(buckets).arg(port.to_string()).arg("--ignore-conditions");
+        }
+        Kind::S3rver => {
+            command = Command::new(s3rver()?);
+            command.args([
+                "-a",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+                "--configure-bucket",
+                crate::world::BUCKET,
+                "-d",
+            ]);
+            command.arg(buckets);
+            keys = Keys { access: "S3RVER".to_owned(), secret: "S3RVER".to_owned() };
+        }
+        Kind::Folder => return None,
+    }
+    command.env("AWS_ACCESS_KEY_ID", &keys.access).env("AWS_SECRET_ACCESS_KEY", &keys.secret);
+    Some((command, keys))
+}
+
 impl Server {
     /// Starts a server that keeps its data, if it keeps any, in `folder`, on any free port.
     ///
@@ -75,44 +128,64 @@ impl Server {
     pub fn start_on(kind: Kind, folder: &Path, port: u16) -> Self {
         let buckets = folder.join("buckets");
         std::fs::create_dir_all(&buckets).expect("a folder for the buckets");
-        let mut command = match kind {
-            Kind::Moto => {
-                let mut command = Command::new(python());
-                command.arg(sources().join("tests/moto_locked.py"));
-                command
-            }
-            Kind::Endpoint | Kind::IgnoresConditions => {
-                let mut command = Command::new(program("dayfly-test-endpoint"));
-                command.arg(&buckets);
-                command
-            }
+        let Some((mut command, keys)) = command(kind, &buckets, port) else {
+            let keys = Keys { access: String::new(), secret: String::new() };
+            return Self { kind, url: String::new(), keys, buckets, child: None };
         };
-        command.arg(port.to_string());
-        if kind == Kind::IgnoresConditions {
-            command.arg("--ignore-conditions");
-        }
         let log = std::fs::File::create(folder.join("server.log")).expect("the server's log");
-        command
-            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log);
+        command.env("HOME", folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("the server starts");
-        let mut url = String::new();
-        let read = BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut url);
-        let mut server = Self { kind, url: url.trim().to_owned(), buckets, child };
-        if read.is_err() || server.url.is_empty() {
-            server.kill();
-            let log = std::fs::read_to_string(folder.join("server.log")).unwrap_or_default();
-            panic!("the server {kind:?} did not start:\n{log}");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let mut server = Self { kind, url: String::new(), keys, buckets, child: Some(child) };
+        while let Some(Ok(line)) = lines.next() {
+            if server.take_in(&line) {
+                // Some go on talking, and end when nobody listens.
+                std::thread::spawn(move || lines.for_each(drop));
+                return server;
+            }
         }
-        server
+        server.kill();
+        let log = std::fs::read_to_string(folder.join("server.log")).unwrap_or_default();
+        panic!("the server {kind:?} did not start:\n{log}");
+    }
+
+    /// Takes in a line that the server says at its start; whether it was the last one.
+    fn take_in(&mut self, line: &str) -> bool {
+        match self.kind {
+            Kind::Endpoint => {
+                for (name, into) in [
+                    ("AWS_ENDPOINT_URL", &mut self.url),
+                    ("AWS_ACCESS_KEY_ID", &mut self.keys.access),
+                    ("AWS_SECRET_ACCESS_KEY", &mut self.keys.secret),
+                ] {
+                    if let Some(value) = line.strip_prefix(&format!("export {name}=")) {
+                        value.clone_into(into);
+                    }
+                }
+                line.starts_with("# then")
+            }
+            Kind::S3rver => match line.rsplit_once(" listening on ") {
+                Some((_, address)) => {
+                    self.url = format!("http://{address}");
+                    true
+                }
+                None => false,
+            },
+            _ => {
+                line.clone_into(&mut self.url);
+                true
+            }
+        }
     }
 
     /// Which server it is.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The keys that it takes.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Where it is, such as `http://127.0.0.1:40123`.
@@ -133,13 +206,17 @@ impl Server {
         self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
     }
 
-    /// The folder of a bucket of the endpoint's.
+    /// The folder that the endpoint's buckets lie in, or those of `--local`.
+    pub fn root(&self) -> &Path {
+        &self.buckets
+    }
+
+    /// The folder of one of these buckets.
     pub fn folder(&self, bucket: &str) -> PathBuf {
         self.buckets.join(bucket)
     }
 
-    /// Makes a bucket. The endpoint's are folders that are there before it starts, or that it is asked for like any
-    /// other; asking moto takes no signature.
+    /// Makes a bucket: a folder for the endpoint, a request for moto, which takes no signature.
     ///
     /// # Panics
     /// If the server refuses.
@@ -156,34 +233,40 @@ impl Server {
                 stream.read_to_string(&mut answer).expect("moto answers");
                 assert!(answer.starts_with("HTTP/1.1 200"), "moto made no bucket: {answer}");
             }
-            Kind::Endpoint | Kind::IgnoresConditions => {
+            Kind::Endpoint | Kind::IgnoresConditions | Kind::Folder => {
                 std::fs::create_dir_all(self.folder(bucket)).expect("a folder for the bucket");
             }
+            // It was told at its start.
+            Kind::S3rver => {}
         }
     }
 
-    /// A store of a bucket, straight to the server.
+    /// A store of a bucket, straight to where it is.
     ///
     /// # Panics
-    /// If the SDK refuses the settings.
-    pub async fn store(&self, bucket: &str) -> S3Store {
+    /// If there is no store to be had of it.
+    pub async fn store(&self, bucket: &str) -> Arc<dyn Store> {
+        if self.kind == Kind::Folder {
+            let folder = self.folder(bucket);
+            return Arc::new(LocalStore::create(&folder, bucket, Arc::new(SystemClock)).expect("a folder"));
+        }
         let settings = S3Settings {
-            bucket: bucket.to_owned(),
             region: Some(REGION.to_owned()),
             endpoint_url: Some(self.url.clone()),
-            profile: None,
-            keys: Some((ACCESS_KEY.to_owned(), SECRET_KEY.to_owned())),
+            keys: Some((self.keys.access.clone(), self.keys.secret.clone())),
             force_path_style: Some(true),
-            timeouts: S3Timeouts::default(),
+            ..S3Settings::new(bucket)
         };
-        S3Store::connect(settings, Arc::new(SystemClock)).await.expect("a store of the server")
+        Arc::new(S3Store::connect(settings, Arc::new(SystemClock)).await.expect("a store of the server"))
     }
 
     /// Ends it now.
     pub fn kill(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

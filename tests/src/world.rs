@@ -13,9 +13,10 @@ use dayfly_shared::job::Location;
 use futures::FutureExt;
 use tempfile::TempDir;
 
+use crate::orphans;
 use crate::program::{Agent, Ended, Program};
 use crate::proxy::Proxy;
-use crate::server::{ACCESS_KEY, Kind, REGION, SECRET_KEY, Server, program};
+use crate::server::{Kind, REGION, Server, program};
 
 /// How long a condition is waited for before the test fails: many times what it takes on a busy machine, and less than
 /// the test runner's own limit.
@@ -121,7 +122,7 @@ impl World {
     /// If that is no location.
     pub async fn job_bucket(&self, bucket: &str, prefix: &str) -> JobBucket {
         let location = Location::new(bucket, prefix).expect("a location");
-        let job = JobBucket::new(location, Arc::new(self.server().store(bucket).await));
+        let job = JobBucket::new(location, self.server().store(bucket).await);
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).push(job.clone());
         job
     }
@@ -140,12 +141,14 @@ impl World {
             .env("TMPDIR", self.folder())
             .env("RUST_BACKTRACE", "1")
             .env("NO_COLOR", "1")
-            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
             .env("AWS_REGION", REGION)
             .env("AWS_EC2_METADATA_DISABLED", "true");
-        if let Some(server) = &*self.server.lock().unwrap_or_else(PoisonError::into_inner) {
-            command.env("AWS_ENDPOINT_URL", server.url());
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(server) = server.filter(|server| server.kind() != Kind::Folder) {
+            command
+                .env("AWS_ENDPOINT_URL", server.url())
+                .env("AWS_ACCESS_KEY_ID", &server.keys().access)
+                .env("AWS_SECRET_ACCESS_KEY", &server.keys().secret);
         }
         command
     }
@@ -237,6 +240,7 @@ impl World {
         }
         let mut logs: Vec<PathBuf> =
             std::fs::read_dir(self.logs()).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        logs.extend(orphans::launches(self.folder()).into_iter().map(|launch| launch.with_file_name("stderr.txt")));
         logs.push(self.folder().join("server.log"));
         logs.sort();
         for log in logs.iter().filter(|log| log.is_file()) {
@@ -251,5 +255,11 @@ impl World {
             }
         }
         report
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        orphans::kill(self.folder());
     }
 }

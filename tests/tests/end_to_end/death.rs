@@ -264,7 +264,9 @@ everywhere! {
         job.agent("second").start().ended().await.expect(0, &[]);
         let left = job.outputs().uploads(job.location().prefix()).await.expect("the uploads");
         assert_eq!(left.len(), 1, "the dead agent's upload is still there: {left:?}");
-        job.outputs().upload_abort(&left[0]).await.expect("an abort");
+        let clean = world.dayfly(&["clean", &job.url(), "--older-than", "0s", "--yes"]).await;
+        clean.expect(0, &["unfinished upload", "1 leftover removed"]);
+        world.dayfly(&["clean", &job.url()]).await.expect(0, &["nothing to remove"]);
         job.finish(&[]).await;
     }
 }

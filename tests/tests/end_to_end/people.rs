@@ -1,10 +1,8 @@
 //! People at work on a job that runs: they add lines, pause it, cancel it, start agents as they like.
 
-use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::keys::View;
 use dayfly_shared::plan::join_lines;
-use dayfly_shared::records::{AgentState, Control, ControlState};
-use dayfly_shared::store::{Condition, Outcome};
+use dayfly_shared::records::AgentState;
 use dayfly_tests::{Layout, Rule, World, content, everywhere};
 use hyper::Method;
 use rustix::process::Signal;
@@ -58,7 +56,7 @@ everywhere! {
         let second = proxy.hold(Rule::on(Method::GET).key_ends(".dat").and(|asked| asked.key.contains("/in")).after(1).times(1));
         let mut agent = job.agent("first").through(&proxy).start();
         world.held(&mut agent, &first).await;
-        control(&job.bucket, ControlState::Paused, "lunch").await;
+        world.dayfly(&["pause", &job.url(), "--why", "lunch"]).await.expect(0, &["is paused"]);
         job.until("the agent knows", async |job| {
             let records = job.agents_named("first").await;
             records.iter().any(|record| record.why.as_deref().is_some_and(|why| why.contains("lunch")))
@@ -76,16 +74,17 @@ everywhere! {
         assert_eq!(begun, 0, "nothing is claimed while the job is paused");
         assert!(agent.runs(), "a paused agent waits");
 
-        control(&job.bucket, ControlState::Running, "back").await;
+        world.dayfly(&["resume", &job.url()]).await.expect(0, &["runs again"]);
         world.held(&mut agent, &second).await;
-        control(&job.bucket, ControlState::Cancelled, "wrong kernel").await;
+        world.dayfly(&["cancel", &job.url(), "--why", "wrong kernel"]).await.expect(0, &["is cancelled"]);
         agent.ended().await.expect(5, &["wrong kernel"]);
         let held = job.bucket.held().await.expect("the semaphores");
         assert_eq!(held.len(), 1, "what was in hand was given back: {held:?}");
         job.agent("late").start().ended().await.expect(5, &["wrong kernel"]);
 
         // Nothing was lost: the job can be taken up again.
-        control(&job.bucket, ControlState::Running, "after all").await;
+        world.dayfly(&["status", &job.url()]).await.expect(0, &["cancelled: wrong kernel", "dayfly resume"]);
+        world.dayfly(&["resume", &job.url()]).await.expect(0, &["may run again", "dayfly launch"]);
         job.agent("third").start().ended().await.expect(0, &[]);
         job.finish(&[]).await;
     }
@@ -110,11 +109,4 @@ everywhere! {
         assert_eq!(result.tenures.len(), 1, "neither took the other for itself: {result:?}");
         job.finish(&[]).await;
     }
-}
-
-/// Sets `control.json`, as `dayfly pause`, `resume` and `cancel` do.
-async fn control(bucket: &JobBucket, state: ControlState, why: &str) {
-    let control = Control { schema: 1, state, why: Some(why.to_owned()), by: None, at: None };
-    let put = bucket.put_json(&bucket.keys.control(), &control, &Condition::Overwrite).await;
-    assert!(matches!(put, Ok(Outcome::Applied(_))), "{put:?}");
 }

@@ -92,8 +92,13 @@ assert_eq!(left, [], "nothing was written there");
         assert!(job.bucket.store().head(&log).await.expect("a head").is_some(), "{log} is there");
         assert_eq!(job.lines(View::Failed).await, ["in9.dat"]);
 
+        world.dayfly(&["status", &job.url()]).await.expect(0, &["1 given up", "in9.dat", "dayfly retry"]);
+        world.dayfly(&["watch", &job.url()]).await.expect(3, &["1 given up"]);
+
         job.put_input("in9.dat", content::of("in9.dat", 77)).await;
-        job.add_lines(&["in9.dat"]).await;
+        world.dayfly(&["retry", &job.url(), "in0.dat"]).await.expect(1, &["in0.dat is done", "nothing was changed"]);
+        world.dayfly(&["retry", &job.url(), "--all"]).await.expect(0, &["1 task back on the list: in9.dat"]);
+        job.expect_lines(&["in9.dat".to_owned()]);
         job.agent("two").start().ended().await.expect(0, &[]);
         job.finish(&[]).await;
     }
@@ -148,15 +153,27 @@ on_endpoint! {
     }
 }
 
-/// A store that takes the headers of conditional writes and ignores them.
+/// A store that takes the headers of conditional writes and ignores them: refused by both programs, and left as it was.
+async fn ignores_conditions(world: &World) {
+    let job = Layout::new(2).unwatched().lay_out(world).await;
+    let before = job.bucket.store().list_all("").await.expect("a listing");
+    let ended = job.agent("one").start().ended().await;
+    ended.expect(1, &["error:", "If-None-Match", "overwrite each other's work", "use Amazon S3"]);
+    assert_eq!(job.bucket.store().list_all("").await.expect("a listing"), before, "nothing is left behind");
+    let seed = world.dayfly(&["seed", "s3://test-bucket/new", "--demo"]).await;
+    seed.expect(1, &["error:", "If-None-Match", "overwrite each other's work", "use Amazon S3"]);
+    assert_eq!(job.bucket.store().list_all("").await.expect("a listing"), before, "nothing is left behind");
+}
+
 #[test]
 fn a_store_that_ignores_conditions() {
-    async fn body(world: &World) {
-        let job = Layout::new(2).unwatched().lay_out(world).await;
-        let before = job.bucket.store().list_all("").await.expect("a listing");
-        let ended = job.agent("one").start().ended().await;
-        ended.expect(1, &["error:", "If-None-Match", "overwrite each other's work", "use Amazon S3"]);
-        assert_eq!(job.bucket.store().list_all("").await.expect("a listing"), before, "nothing is left behind");
+    dayfly_tests::run(Kind::IgnoresConditions, ignores_conditions);
+}
+
+#[test]
+fn s3rver_ignores_conditions() {
+    match dayfly_tests::server::s3rver() {
+        Some(_) => dayfly_tests::run(Kind::S3rver, ignores_conditions),
+        None => println!("SKIPPED: s3rver is not installed (scripts/test does so where npm is there)"),
     }
-    dayfly_tests::run(Kind::IgnoresConditions, body);
 }
