@@ -149,7 +149,9 @@ async fn work(agent: Arc<Agent>, born: Timestamp) -> Ending {
     tracing::info!(exit = ending.exit.code(), why = ending.why, "the agent ends");
     stop.abort();
     let farewell = async {
-        refresher::refresh_small(&agent).await;
+        if !slot::is_cut_off(&agent, agent.now().at) {
+            refresher::refresh_small(&agent).await;
+        }
         agent.poll.lock().await.leave(&agent).await;
         // The keeper first: its last record must not land on top of the farewell.
         while beside.join_next().await.is_some() {}

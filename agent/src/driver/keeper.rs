@@ -24,18 +24,33 @@ pub async fn run(agent: Arc<Agent>, born: Timestamp) {
         if *orders.borrow_and_update() == Orders::End {
             return;
         }
-        read_control(&agent).await;
-        put_record(&agent, born, None).await;
-        log.ship(&agent, false).await;
-        let now = agent.now().at;
-        if is_cut_off(&agent, now) {
-            let minutes = agent.settings.give_up_after.as_secs() / 60;
-            agent.fail(format!("the store has not answered for {minutes} minutes; what was claimed expires by itself"));
+        let round = async {
+            read_control(&agent).await;
+            put_record(&agent, born, None).await;
+            log.ship(&agent, false).await;
+        };
+        // A store that is gone keeps the round waiting; when it is given up does not depend on that.
+        tokio::select! {
+            () = round => {}
+            () = cut_off(&agent) => {
+                let seconds = agent.settings.give_up_after.as_secs();
+                return agent.fail(format!("the store has not answered for {seconds} s; what was claimed expires by itself"));
+            }
         }
         tokio::select! {
             () = agent.parts.clock.sleep(wait + agent.parts.dice.up_to(wait / 10)) => {}
             _ = orders.changed() => {}
         }
+    }
+}
+
+/// Completes when the store has not answered for so long that going on is a waste.
+async fn cut_off(agent: &Agent) {
+    while !is_cut_off(agent, agent.now().at) {
+        let silent = agent.now().at.since(agent.tally().answered);
+        // A moment more, so that the next look finds it over.
+        let left = agent.settings.give_up_after.saturating_sub(silent) + Duration::from_millis(10);
+        agent.parts.clock.sleep(left).await;
     }
 }
 

@@ -15,6 +15,9 @@ const AGENTS_A_SEAT: u32 = 100;
 /// How many seats an agent tries before it takes them all for taken.
 const TRIES: u32 = 3;
 
+/// How long leaving a seat may take; one that is not left expires.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What came of the wish for a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
@@ -92,7 +95,10 @@ impl Seat {
     pub async fn leave(&mut self, agent: &Agent) {
         let Some((key, mut lease)) = self.0.take() else { return };
         if let Some(ask) = lease.delete() {
-            drive(agent, &key, &mut lease, ask).await;
+            tokio::select! {
+                _ = drive(agent, &key, &mut lease, ask) => {}
+                () = agent.parts.clock.sleep(LEAVE_PATIENCE) => {}
+            }
         }
     }
 }

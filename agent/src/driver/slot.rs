@@ -54,6 +54,11 @@ pub async fn run(agent: Arc<Agent>, index: u32) {
         };
         match choice {
             Ok(Choice::Claim(chunk, prior)) => {
+                // Who works does not wait: the seat is for somebody who can take this very chunk over. (Where another slot
+                // has the seat in hand, that one sees to it.)
+                if let Ok(mut seat) = agent.poll.try_lock() {
+                    seat.leave(&agent).await;
+                }
                 let over = tenure_run::run(&agent, index, chunk, prior).await;
                 settle(&agent, chunk, over);
             }
@@ -233,6 +238,8 @@ async fn idle(
                 return;
             }
         }
+    } else {
+        seat.leave(agent).await;
     }
     tokio::select! {
         () = agent.parts.clock.sleep(wait) => {}

@@ -1,0 +1,41 @@
+//! A folder of buckets as an S3 endpoint, with the faults that `dayfly serve` does not offer. Keys come from the
+//! environment, as for any S3 client; it ends when standard input does.
+//!
+//! `dayfly-test-endpoint FOLDER PORT [--ignore-conditions | --one-in N]`
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use dayfly_controller::endpoint::{BucketDirectory, Endpoint, EndpointSettings};
+use dayfly_shared::clock::{Clock, SystemClock};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [root, port, faults @ ..] = arguments.as_slice() else { return Err("FOLDER PORT [fault]".into()) };
+    let keys = (std::env::var("AWS_ACCESS_KEY_ID")?, std::env::var("AWS_SECRET_ACCESS_KEY")?);
+    let mut settings = EndpointSettings::new(keys.0, keys.1);
+    match faults {
+        [] => {}
+        [fault] if fault == "--ignore-conditions" => settings.ignore_conditions = true,
+        [fault, n] if fault == "--one-in" => settings.lossy_conditions = Some(n.parse()?),
+        other => return Err(format!("unknown fault {other:?}").into()),
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let buckets = BucketDirectory::new(Path::new(root), Arc::clone(&clock))?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?));
+    let (end, ended) = tokio::sync::oneshot::channel();
+    let shutdown = async {
+        // Sent, or dropped with the thread: both say that nobody is there any more.
+        let _ = ended.await;
+    };
+    let endpoint = Endpoint::serve(buckets, address, settings, clock, shutdown).await?;
+    println!("{}", endpoint.url());
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = end.send(());
+    });
+    endpoint.wait().await;
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! dayfly's programs as processes, over S3.
+
+mod controller;
+mod death;
+mod large;
+mod life;
+mod local;
+mod names;
+mod people;
+mod refusals;
