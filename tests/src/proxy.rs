@@ -60,6 +60,7 @@ struct Shared {
     dice: StdDice,
     seen: Mutex<Vec<Seen>>,
     open: AtomicUsize,
+    faults: AtomicUsize,
 }
 
 /// A running proxy; ends when dropped.
@@ -87,6 +88,7 @@ impl Proxy {
             dice: StdDice::seeded(seed),
             seen: Mutex::default(),
             open: AtomicUsize::new(0),
+            faults: AtomicUsize::new(0),
         });
         let server = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { address, shared, server }
@@ -122,6 +124,11 @@ impl Proxy {
     /// The requests so far with this method whose key holds `part`.
     pub fn seen_of(&self, method: &Method, part: &str) -> Vec<Seen> {
         self.seen().into_iter().filter(|s| s.asked.method == *method && s.asked.key.contains(part)).collect()
+    }
+
+    /// How many faults requests have met so far.
+    pub fn faults(&self) -> usize {
+        self.shared.faults.load(Ordering::SeqCst)
     }
 
     /// How many requests are on their way.
@@ -191,6 +198,7 @@ async fn pass(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Res
     };
     let rules: Vec<Arc<Rule>> = lock(&shared.rules).clone();
     let faults: Vec<Fault> = rules.iter().filter_map(|rule| rule.draw(&asked, &shared.dice)).collect();
+    shared.faults.fetch_add(faults.len(), Ordering::SeqCst);
 
     let mut upload = body::whole(request.into_parts());
     for fault in &faults {

@@ -2,6 +2,7 @@
 
 mod controller;
 mod death;
+mod faults;
 mod large;
 mod life;
 mod local;

@@ -1,0 +1,133 @@
+//! Requests that break, and agents that die at each point of their way: whatever went unanswered is found out.
+
+use dayfly_tests::{Fault, Gate, Layout, Rule, World, content, everywhere};
+use hyper::Method;
+
+/// Two agents do a job through a proxy with this rule.
+async fn through(world: &World, rule: Rule, fault: Fault) {
+    let mut job = Layout::new(8).lay_out(world).await;
+    let proxy = world.proxy(1).await;
+    proxy.add(rule.then(fault));
+    let mut agents =
+        [job.agent("one").through(&proxy).start(), job.agent("two").arg("--slots").arg("2").through(&proxy).start()];
+    for agent in &mut agents {
+        agent.ended().await.expect(0, &[]);
+    }
+    assert!(proxy.faults() > 0, "no request met the rule");
+    job.finish(&[]).await;
+}
+
+/// The commit of a task, the claim of a chunk and so on: all puts whose key holds this.
+fn puts(part: &str) -> Rule {
+    Rule::on(Method::PUT).key_has(part)
+}
+
+everywhere! {
+    async fn commits_that_nobody_answers(world: &World) {
+        through(world, puts("/out").times(4), Fault::CutAnswer).await;
+    }
+
+    async fn claims_and_heartbeats_that_nobody_answers(world: &World) {
+        through(world, puts("/semaphores/").times(4), Fault::CutAnswer).await;
+    }
+
+    async fn results_that_nobody_answers(world: &World) {
+        through(world, puts("/results/").times(4), Fault::CutAnswer).await;
+    }
+
+    async fn deletes_that_nobody_answers(world: &World) {
+        through(world, Rule::on(Method::DELETE).key_has("/semaphores/").times(4), Fault::CutAnswer).await;
+    }
+
+    async fn a_plan_that_nobody_answers(world: &World) {
+        through(world, puts("/plan/").times(4), Fault::CutAnswer).await;
+    }
+
+    async fn views_that_nobody_answers(world: &World) {
+        through(world, Rule::on(Method::PUT).key_ends(".txt").times(6), Fault::CutAnswer).await;
+    }
+
+    /// Applied, and answered with an error nevertheless.
+    async fn writes_that_are_answered_wrongly(world: &World) {
+        through(world, Rule::on(Method::PUT).times(30), Fault::AnswerAfter(500, "InternalError".to_owned())).await;
+    }
+
+    async fn requests_that_never_arrive(world: &World) {
+        through(world, Rule::any().after(10).times(30), Fault::Cut).await;
+    }
+
+    async fn bodies_that_break_off_on_the_way_up(world: &World) {
+        through(world, puts("/out").times(4), Fault::CutUpload(0)).await;
+    }
+
+    async fn bodies_that_break_off_on_the_way_down(world: &World) {
+        let inputs = Rule::on(Method::GET).key_ends(".dat").and(|asked| asked.key.contains("/in"));
+        through(world, inputs.times(4), Fault::CutDownload(1)).await;
+    }
+
+    /// A store that is busy says so in bursts.
+    async fn a_store_that_asks_to_slow_down(world: &World) {
+        through(world, Rule::any().after(20).times(40), Fault::slow_down()).await;
+    }
+
+    /// Conflicts are neither success nor "taken".
+    async fn a_store_that_answers_conflicts(world: &World) {
+        through(world, Rule::on(Method::PUT).times(20), Fault::Answer(409, "OperationAborted".to_owned())).await;
+    }
+
+    /// An upload in parts, each of whose steps goes unanswered once.
+    async fn an_upload_in_parts_that_is_answered_badly(world: &World) {
+        let large = ("in1.dat".to_owned(), content::of("in1.dat", 20 << 20));
+        let mut job = Layout::of([large]).lay_out(world).await;
+        let proxy = world.proxy(1).await;
+        proxy.add(Rule::on(Method::POST).query_has("uploads").times(1).then(Fault::Cut));
+        proxy.add(Rule::on(Method::PUT).query_has("partNumber=2").times(1).then(Fault::CutAnswer));
+        proxy.add(Rule::on(Method::PUT).query_has("partNumber=3").times(1).then(Fault::CutUpload(1000)));
+        let complete = Rule::on(Method::POST).query_has("uploadId").and(|asked| asked.key.ends_with("/out1.dat"));
+        proxy.add(complete.times(1).then(Fault::CutAnswer));
+        job.agent("one").through(&proxy).start().ended().await.expect(0, &[]);
+        assert!(proxy.faults() >= 4, "every step met its rule");
+        job.finish(&[]).await;
+    }
+
+    /// An agent is killed at each point of its way, before the write and after it: another one goes on from there.
+    async fn death_at_every_point(world: &World) {
+        let points: [(&str, fn() -> Rule); 12] = [
+            ("check", || puts("/store.json")),
+            ("plan-text", || puts("/plan/0001.txt")),
+            ("plan", || puts("/plan/0001.json")),
+            ("claim", || puts("/semaphores/").key_has("in3.dat")),
+            ("input", || Rule::on(Method::GET).key_ends("/in3.dat")),
+            ("output", || puts("/out3.dat")),
+            ("result", || puts("/results/").key_has("in3.dat")),
+            ("delete", || Rule::on(Method::DELETE).key_has("/semaphores/").key_has("in3.dat")),
+            ("completed", || puts("/completed.txt")),
+            ("tasklist", || puts("/tasklist.txt")),
+            ("summary", || puts("/summary.json")),
+            ("record", || puts("/agents/")),
+        ];
+        let mut deaths = Vec::new();
+        for (name, rule) in points {
+            deaths.push(death_at(world, format!("{name}-before"), rule(), Fault::Hold));
+            deaths.push(death_at(world, format!("{name}-after"), rule(), Fault::HoldAnswer));
+        }
+        futures::future::join_all(deaths).await;
+    }
+}
+
+async fn death_at(world: &World, prefix: String, rule: Rule, hold: fn(Gate) -> Fault) {
+    let mut job = Layout::new(5).prefix(&prefix).lay_out(world).await;
+    let proxy = world.proxy(1).await;
+    let gate = Gate::default();
+    proxy.add(rule.then(hold(gate.clone())));
+    let mut first = job.agent(&format!("first-{prefix}")).through(&proxy).start();
+    // Not every agent passes every point: one that ends instead, ends well.
+    world.until("it is held, or has ended", async || gate.came() > 0 || !first.runs()).await;
+    if first.runs() {
+        first.kill();
+    } else {
+        first.ended().await.expect(0, &[]);
+    }
+    job.agent(&format!("second-{prefix}")).start().ended().await.expect(0, &[]);
+    job.finish(&[]).await;
+}
