@@ -1,5 +1,6 @@
-"""Runs the static agent in a folder that holds nothing else, against moto over TLS, under a name that only this script's
-own DNS server knows. Wants a network namespace of its own (it takes ports 53 and 443 of the loopback address).
+"""Runs the static agent in a folder that holds nothing else, against moto over TLS, under the very name that S3 has: this
+script's own DNS server says that it is here. Wants a network namespace of its own (it takes ports 53 and 443 of the
+loopback address), so nothing leaves the machine.
 
     static_world.py ROOT CERTIFICATE KEY     ROOT/dayfly-agent is the agent, ROOT/etc/ca.pem the certificate it trusts
 """
@@ -12,7 +13,7 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 root, certificate, key = sys.argv[1:]
-HOST, JOB = "store.dayfly.test", "s3://bucket/job"
+JOB = "s3://bucket/job"
 asked = []
 
 
@@ -65,7 +66,7 @@ inputs = {f"in{n}.dat": os.urandom(100_000 + n) for n in range(3)}
 for name, body in {**inputs, "kernel.dat": kernel, "tasklist.txt": "\n".join(inputs).encode()}.items():
     s3.put_object(Bucket="bucket", Key=f"job/{name}", Body=body)
 
-run = [shutil.which("chroot") or "/usr/sbin/chroot", root, "/dayfly-agent", "--job", JOB, "--endpoint-url", f"https://{HOST}", "--region", "us-east-1"]
+run = [shutil.which("chroot") or "/usr/sbin/chroot", root, "/dayfly-agent", "--job", JOB, "--region", "us-east-1"]
 environment = {**keys, "SSL_CERT_FILE": "/etc/ca.pem", "AWS_EC2_METADATA_DISABLED": "true"}
 ended = subprocess.run([*run, "--work-dir", "/work"], env=environment, timeout=120)
 assert ended.returncode == 0, f"the agent ended with {ended.returncode}"
@@ -73,7 +74,7 @@ for name, body in inputs.items():
     output = s3.get_object(Bucket="bucket", Key="job/" + name.replace("in", "out"))["Body"].read()
     wanted = bytes(b ^ kernel[n % 1000] for n, b in enumerate(body))
     assert output == wanted, f"the output of {name} is wrong"
-assert any(b"dayfly" in name for name, _ in asked), "the agent never asked for the name"
+assert any(b"amazonaws" in name for name, _ in asked), "the agent never asked for the name"
 
 # Without a certificate that it can trust it says so, and does not panic.
 for trust, words in [("/etc/none.pem", "CA certificates"), ("/etc/other.pem", "ertificate")]:
