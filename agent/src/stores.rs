@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dayfly_shared::clock::Clock;
 use dayfly_shared::rng::Dice;
-use dayfly_shared::store::{Counted, Patient, RequestCounts, Result, S3Settings, S3Store, Store};
+use dayfly_shared::store::{Counted, Patient, RequestCounts, Result, S3Settings, S3Store, Store, store_name};
 
 use crate::driver::Stores;
 
@@ -45,6 +45,6 @@ impl Stores for S3Stores {
     }
 
     fn endpoint(&self) -> String {
-        self.first.endpoint_url().map_or_else(|| format!("aws:{}", self.first.region()), str::to_owned)
+        store_name(self.first.endpoint_url())
     }
 }

@@ -9,7 +9,7 @@ use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::clock::{Clock, SystemClock};
 use dayfly_shared::job::Location;
 use dayfly_shared::rng::{Dice, StdDice};
-use dayfly_shared::store::{LocalStore, Patient, S3Settings, S3Store, Store, StoreErrorKind};
+use dayfly_shared::store::{LocalStore, Patient, S3Settings, S3Store, Store, StoreErrorKind, store_name};
 
 use crate::failure::{Failure, Result};
 use crate::output::Output;
@@ -104,11 +104,11 @@ impl Parts {
     pub fn endpoint(&self) -> String {
         match &self.settings.place {
             Place::Local(_) => "local".to_owned(),
-            Place::S3 { endpoint_url: Some(url), .. } => url.clone(),
-            Place::S3 { .. } => ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
-                .into_iter()
-                .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
-                .unwrap_or_else(|| "s3".to_owned()),
+            Place::S3 { endpoint_url: Some(url), .. } => store_name(Some(url)),
+            Place::S3 { .. } => {
+                let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+                store_name(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].into_iter().find_map(set).as_deref())
+            }
         }
     }
 }

@@ -34,10 +34,21 @@ pub trait Dice: Send + Sync {
 pub struct StdDice(Mutex<StdRng>);
 
 impl StdDice {
-    /// Seeded by the operating system.
+    /// Seeded by the kernel, by getrandom(2) itself: an image, or a container, need not have a `/dev/urandom`.
+    ///
+    /// # Panics
+    /// On a kernel without that call (Linux before 3.17).
     pub fn from_os() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that draws entropy")]
-        Self(Mutex::new(StdRng::from_os_rng()))
+        let mut seed = [0; 32];
+        let mut filled = 0;
+        while filled < seed.len() {
+            match rustix::rand::getrandom(&mut seed[filled..], rustix::rand::GetRandomFlags::empty()) {
+                Ok(more) => filled += more,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => panic!("the kernel gives no random numbers: {error}"),
+            }
+        }
+        Self(Mutex::new(StdRng::from_seed(seed)))
     }
 
     /// The sequence that belongs to `seed`.

@@ -30,7 +30,7 @@ pub use counted::{Counted, RequestCounts};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use patient::Patient;
-pub use probe::{Refused, StoreCheck, probe};
+pub use probe::{Refused, StoreCheck, probe, store_name};
 pub use s3::{S3Settings, S3Store, S3Timeouts};
 
 /// An object's entity tag, opaque, without the quotes that HTTP puts around it.

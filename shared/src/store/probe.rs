@@ -34,8 +34,8 @@ pub enum Refused {
     /// It let a write through that it had to reject, or the other way round.
     #[error(
         "the store at {place} {what}. Agents share a job through conditional writes alone, and on this store two of them \
-         could overwrite each other's work; use Amazon S3, or a store that keeps If-None-Match and If-Match on PutObject \
-         and CompleteMultipartUpload (MinIO, Ceph and Garage of 2025 or later do, or a folder with --local)"
+         could overwrite each other's work; use Amazon S3, a folder (--local), or another store that keeps If-None-Match \
+         and If-Match on PutObject and CompleteMultipartUpload"
     )]
     Conditions {
         /// Where the scratch objects were.
@@ -46,6 +46,15 @@ pub enum Refused {
     /// A call failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// How a store is called in its record: `aws`; `local` for a folder and for servers on this machine, whose ports change;
+/// else its address.
+pub fn store_name(endpoint_url: Option<&str>) -> String {
+    let Some(url) = endpoint_url else { return "aws".to_owned() };
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let local = ["127.", "localhost", "[::1]"].iter().any(|name| host.starts_with(name));
+    if local { "local".to_owned() } else { url.trim_end_matches('/').to_owned() }
 }
 
 struct Probe<'a> {

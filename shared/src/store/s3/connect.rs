@@ -1,7 +1,6 @@
 //! From settings to a client of the SDK: where the endpoint, the region and the credentials come from.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,8 +39,7 @@ pub struct S3Settings {
     pub profile: Option<String>,
     /// Access key and secret key, for an endpoint of one's own. On AWS leave them to the default chain.
     pub keys: Option<(String, String)>,
-    /// `http://host/bucket/key` instead of `http://bucket.host/key`. None: where the endpoint is an IP address or
-    /// `localhost`, which have no sub-domains.
+    /// `http://host/bucket/key` instead of `http://bucket.host/key`. None: for every endpoint that is not AWS's own.
     pub force_path_style: Option<bool>,
     /// How long each step may take.
     pub timeouts: S3Timeouts,
@@ -128,7 +126,7 @@ pub(super) async fn connect(settings: &S3Settings, clock: Arc<dyn Clock>) -> Res
     let endpoint = endpoint(settings, &config);
     check(settings, endpoint.as_deref())?;
     let region = config.region().cloned().unwrap_or(Region::from_static(DEFAULT_REGION));
-    let path_style = settings.force_path_style.unwrap_or_else(|| endpoint.as_deref().is_some_and(has_no_subdomains));
+    let path_style = settings.force_path_style.unwrap_or_else(|| endpoint.as_deref().is_some_and(wants_paths));
     let mut builder = aws_sdk_s3::config::Builder::from(&config)
         .region(region.clone())
         .force_path_style(path_style)
@@ -200,15 +198,14 @@ fn check(settings: &S3Settings, endpoint: Option<&str>) -> Result<()> {
     }
 }
 
-/// Whether the URL's host can have no `bucket.` in front: an IP address or `localhost`.
-fn has_no_subdomains(url: &str) -> bool {
+/// Whether buckets go into the path: for every endpoint that is not AWS's own. Addresses and `localhost` have no
+/// sub-domains, most other stores are set up without, and all of them take paths.
+fn wants_paths(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+    let host = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let host = host.map_or(authority, |(host, _)| host).to_ascii_lowercase();
+    ![".amazonaws.com", ".amazonaws.com.cn"].iter().any(|aws| host.ends_with(aws))
 }
 
 #[cfg(test)]
@@ -216,12 +213,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn path_style_is_for_hosts_without_subdomains() {
-        for url in ["http://127.0.0.1:9000", "http://localhost", "http://[::1]:9000/", "https://10.0.0.1/x"] {
-            assert!(has_no_subdomains(url), "{url}");
+    fn buckets_go_into_the_path_but_at_aws() {
+        for url in ["http://127.0.0.1:9000", "http://localhost", "http://[::1]:9000/", "http://minio.example:9000/x"] {
+            assert!(wants_paths(url), "{url}");
         }
-        for url in ["https://s3.eu-west-1.amazonaws.com", "http://minio.example:9000"] {
-            assert!(!has_no_subdomains(url), "{url}");
+        for url in ["https://s3.eu-west-1.amazonaws.com", "https://s3.cn-north-1.amazonaws.com.cn:443"] {
+            assert!(!wants_paths(url), "{url}");
         }
     }
 
