@@ -32,7 +32,7 @@ everywhere! {
         for agent in &mut agents {
             agent.ended().await.expect(0, &[]);
         }
-        world.dayfly(&["status", url]).await.expect(0, &["over", "10 of 10 tasks done"]);
+        world.dayfly(&["status", url]).await.expect(0, &["over", "10 of 10 done"]);
         let results = world.folder().join("results");
         world.dayfly(&["fetch", url, &results.display().to_string()]).await.expect(0, &[]);
         let wanted: BTreeMap<String, Vec<u8>> =

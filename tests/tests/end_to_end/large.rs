@@ -36,7 +36,7 @@ everywhere! {
         assert_eq!((segments.len(), segments[0].tasks), (1, 1_000_000));
         assert!((8_000..12_000).contains(&segments[0].chunk_count()), "{}", segments[0].chunk_count());
         let status = world.dayfly(&["status", &job.url()]).await;
-        status.expect(0, &["running", "0 of 1,000,000 tasks done"]);
+        status.expect(0, &["running", "0 of 1,000,000 done"]);
         agent.kill();
     }
 }

@@ -24,8 +24,8 @@ fn the_demo() {
         let seed = ["seed", "--local", &root, "--demo", "--agents", "3"];
         world.dayfly(&seed).await.expect(0, &["7 lines in tasklist.txt"]);
         let mut job = Job::seeded(world, world.job_bucket(BUCKET, "").await).await;
-        world.dayfly(&["run", "--local", &root, "-n", "3"]).await.expect(0, &["over", "10 of 10 tasks done"]);
-        world.dayfly(&["status", "--local", &root]).await.expect(0, &["over", "10 of 10 tasks done"]);
+        world.dayfly(&["run", "--local", &root, "-n", "3"]).await.expect(0, &["over", "10 of 10 done"]);
+        world.dayfly(&["status", "--local", &root]).await.expect(0, &["over", "10 of 10 done"]);
         job.finish(&[]).await;
     });
 }
@@ -40,7 +40,7 @@ fn a_killed_controller_resumes() {
         job.until("the agents are at work", async |job| job.lines(View::Completed).await.len() > 5).await;
         first.kill();
         assert!(job.lines(View::Completed).await.len() < 400, "it was killed in the middle");
-        world.dayfly(&["run", "--local", &root, "-n", "1"]).await.expect(0, &["400 of 400 tasks done"]);
+        world.dayfly(&["run", "--local", &root, "-n", "1"]).await.expect(0, &["400 of 400 done"]);
         world.until("all agents are gone", async || orphans::running(world.folder()).is_empty()).await;
         job.finish(&[]).await;
     });
@@ -111,7 +111,7 @@ fn on_a_full_disk() {
         let failed = std::fs::read_to_string(Path::new(&root).join(BUCKET).join("failed.txt")).unwrap_or_default();
         assert_eq!(failed, "", "no task was given up");
         mount("remount,size=100m", Path::new(&root));
-        world.dayfly(&["run", "--local", &root, "-n", "2"]).await.expect(0, &["10 of 10 tasks done"]);
+        world.dayfly(&["run", "--local", &root, "-n", "2"]).await.expect(0, &["10 of 10 done"]);
         demo_is_done(world, &root).await;
     });
 }
@@ -128,9 +128,9 @@ fn on_a_read_only_folder() {
     let Ok(root) = std::env::var(MOUNT) else { return };
     run(Kind::Folder, async |world: &World| {
         mount("size=100m", Path::new(&root));
-        world.dayfly(&["run", "--local", &root, "--demo", "-n", "2"]).await.expect(0, &["10 of 10 tasks done"]);
+        world.dayfly(&["run", "--local", &root, "--demo", "-n", "2"]).await.expect(0, &["10 of 10 done"]);
         mount("remount,ro", Path::new(&root));
-        world.dayfly(&["status", "--local", &root]).await.expect(0, &["10 of 10 tasks done"]);
+        world.dayfly(&["status", "--local", &root]).await.expect(0, &["10 of 10 done"]);
         demo_is_done(world, &root).await;
         for line in [
             ["pause", "--local", &root].as_slice(),

@@ -49,7 +49,7 @@ assert_eq!(left, [], "nothing was written there");
         let proxy = world.proxy(1).await;
         proxy.add(Rule::any().then(Fault::Answer(403, "AccessDenied".to_owned())));
         let ended = job.agent("one").through(&proxy).start().ended().await;
-        ended.expect(1, &["error:", "AccessDenied", "allow s3:GetObject", "s3:ListBucket", "job.json"]);
+        ended.expect(1, &["error:", "AccessDenied", "allow s3:GetObject", "s3:ListBucket", "s3://test-bucket/job/"]);
         untouched(&job, &["in0.dat", "in1.dat"]).await;
     }
 
