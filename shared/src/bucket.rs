@@ -125,9 +125,12 @@ impl JobBucket {
     pub async fn read(&self, key: &str) -> Result<Option<(ObjectMeta, Bytes)>> {
         let mut tries = 1;
         loop {
-            match self.store.read(key).await {
+            // A store that does not answer has been waited for there; here it would only be waited for again.
+            let Some(object) = self.store.get(key, None).await? else { return Ok(None) };
+            let meta = object.meta.clone();
+            match object.bytes().await {
                 Err(error) if tries < READ_TRIES && error.is_passing() => tries += 1,
-                answer => return answer,
+                bytes => return Ok(Some((meta, bytes?))),
             }
         }
     }

@@ -53,17 +53,6 @@ assert_eq!(left, [], "nothing was written there");
         untouched(&job, &["in0.dat", "in1.dat"]).await;
     }
 
-    /// Nobody listens there.
-    async fn an_endpoint_that_is_not_there(world: &World) {
-        let job = Layout::new(2).unwatched().lay_out(world).await;
-        let agent = job.agent("one").env("AWS_ENDPOINT_URL", "http://127.0.0.1:1").arg("--give-up-after").arg("2");
-        agent.start().ended().await.expect(1, &["error:", "http://127.0.0.1:1"]);
-        let url = job.url();
-        let status = ["status", &url, "--endpoint-url", "http://127.0.0.1:1"];
-        world.dayfly(&status).await.expect(1, &["error:", "http://127.0.0.1:1"]);
-        untouched(&job, &["in0.dat", "in1.dat"]).await;
-    }
-
     /// Outputs may not be written: the agent stops at the first, and no task pays for it.
     async fn outputs_that_may_not_be_written(world: &World) {
         let mut job = Layout::new(4).lay_out(world).await;
@@ -153,6 +142,17 @@ assert_eq!(left, [], "nothing was written there");
 }
 
 on_endpoint! {
+    // Nobody listens there, whatever server there is elsewhere.
+    async fn an_endpoint_that_is_not_there(world: &World) {
+        let job = Layout::new(2).unwatched().lay_out(world).await;
+        let agent = job.agent("one").env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+        agent.start().ended().await.expect(1, &["error:", "http://127.0.0.1:1"]);
+        let url = job.url();
+        let status = ["status", &url, "--endpoint-url", "http://127.0.0.1:1"];
+        world.dayfly(&status).await.expect(1, &["error:", "http://127.0.0.1:1"]);
+        untouched(&job, &["in0.dat", "in1.dat"]).await;
+    }
+
     // moto takes every signature.
     async fn a_wrong_secret(world: &World) {
         let job = Layout::new(2).unwatched().lay_out(world).await;
