@@ -9,3 +9,4 @@ mod local;
 mod names;
 mod people;
 mod refusals;
+mod servers;
