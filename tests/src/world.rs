@@ -20,7 +20,7 @@ use crate::server::{Kind, REGION, Server, program};
 
 /// How long a condition is waited for before the test fails: many times what it takes on a busy machine, and less than
 /// the test runner's own limit.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(400);
 /// Between two looks at a condition.
 pub const POLL: Duration = Duration::from_millis(50);
 
