@@ -29,9 +29,14 @@ pub enum Take {
     Doubtful,
 }
 
-/// The seat that this agent holds, if any.
+/// The seat that this agent holds, if any. Whoever waits for one of its calls may drop it half-way, when there are orders to
+/// end: the next call finds out what became of the request.
 #[derive(Default)]
-pub struct Seat(Option<(String, Lease)>);
+pub struct Seat {
+    held: Option<(String, Lease)>,
+    /// Something was asked for, and nothing has come of it yet.
+    under_way: bool,
+}
 
 impl Seat {
     /// Takes a seat, or keeps the one held.
@@ -68,11 +73,14 @@ impl Seat {
                 Lease::claim(agent.settings.me.clone(), nonce, agent.policy, prior, None, agent.now());
             // A seat has no tasks to lose: what earlier holders left in it only grows.
             lease.draft.tenures.clear();
-            if drive(agent, &key, &mut lease, ask).await == Some(LeaseNews::Acquired) {
-                tracing::info!(seat = key, "waiting on standby");
-                self.0 = Some((key, lease));
+            self.held = Some((key, lease));
+            if self.drive(agent, Some(ask)).await == Some(LeaseNews::Acquired) {
+                if let Some((key, _)) = &self.held {
+                    tracing::info!(seat = key, "waiting on standby");
+                }
                 return Take::Held;
             }
+            self.held = None;
             doubt = true;
         }
         if doubt { Take::Doubtful } else { Take::Taken }
@@ -80,50 +88,69 @@ impl Seat {
 
     /// Renews the seat when that is due. Whether it is still held.
     pub async fn keep(&mut self, agent: &Agent) -> bool {
-        let Some((key, mut lease)) = self.0.take() else { return false };
-        if let Some(ask) = lease.on_tick(agent.now().at) {
-            drive(agent, &key, &mut lease, ask).await;
+        self.find_out(agent).await;
+        let ask = self.held.as_mut().and_then(|(_, lease)| lease.on_tick(agent.now().at));
+        if ask.is_some() {
+            self.drive(agent, ask).await;
         }
-        if !lease.is_held() {
-            return false;
-        }
-        self.0 = Some((key, lease));
-        true
+        self.held.take_if(|(_, lease)| !lease.is_held());
+        self.held.is_some()
     }
 
     /// Leaves the seat to somebody else.
     pub async fn leave(&mut self, agent: &Agent) {
-        let Some((key, mut lease)) = self.0.take() else { return };
-        if let Some(ask) = lease.delete() {
-            tokio::select! {
-                _ = drive(agent, &key, &mut lease, ask) => {}
-                () = agent.parts.clock.sleep(LEAVE_PATIENCE) => {}
+        let leaving = async {
+            self.find_out(agent).await;
+            let ask = self.held.as_mut().and_then(|(_, lease)| lease.delete());
+            if ask.is_some() {
+                self.drive(agent, ask).await;
             }
+            self.held = None;
+        };
+        tokio::select! {
+            () = leaving => {}
+            () = agent.parts.clock.sleep(LEAVE_PATIENCE) => {}
         }
     }
-}
 
-/// Sends what a lease asks for until something comes of it.
-async fn drive(agent: &Agent, key: &str, lease: &mut Lease, first: LeaseAsk) -> Option<LeaseNews> {
-    let mut ask = Some(first);
-    loop {
-        let request = match ask.take() {
-            Some(request) => request,
-            None => {
-                let now = agent.now().at;
-                agent.parts.clock.sleep(lease.wake_at()?.since(now)).await;
-                match lease.on_tick(agent.now().at) {
-                    Some(request) => request,
-                    None => continue,
-                }
-            }
-        };
-        let reply = answer(&**agent.bucket.store(), key, request).await;
-        let (news, next) = lease.on_reply(reply, agent.now());
-        if news.is_some() {
-            return news;
+    /// What became of a request whose answer nobody waited for.
+    async fn find_out(&mut self, agent: &Agent) {
+        if !self.under_way {
+            return;
         }
-        ask = next;
+        let Some((_, lease)) = &mut self.held else { return };
+        let (news, ask) = lease.on_reply(Reply::Unknown, agent.now());
+        self.under_way = news.is_none();
+        if self.under_way {
+            self.drive(agent, ask).await;
+        }
+    }
+
+    /// Sends what the lease asks for until something comes of it.
+    async fn drive(&mut self, agent: &Agent, mut ask: Option<LeaseAsk>) -> Option<LeaseNews> {
+        let Self { held, under_way } = self;
+        let (key, lease) = held.as_mut()?;
+        *under_way = true;
+        loop {
+            let request = match ask.take() {
+                Some(request) => request,
+                None => {
+                    let now = agent.now().at;
+                    agent.parts.clock.sleep(lease.wake_at()?.since(now)).await;
+                    match lease.on_tick(agent.now().at) {
+                        Some(request) => request,
+                        None => continue,
+                    }
+                }
+            };
+            let reply = answer(&**agent.bucket.store(), key, request).await;
+            let (news, next) = lease.on_reply(reply, agent.now());
+            if news.is_some() {
+                *under_way = false;
+                return news;
+            }
+            ask = next;
+        }
     }
 }
 
