@@ -5,7 +5,7 @@ use dayfly_shared::ids::ChunkId;
 use dayfly_shared::plan::{Frozen, Segment, Span, join_lines};
 use dayfly_shared::records::{AttemptEnd, LeaseState, TenureEnd};
 use dayfly_shared::store::{Outcome, StoreExt};
-use dayfly_tests::{Layout, Rule, World, content, everywhere};
+use dayfly_tests::{Fault, Gate, Layout, Rule, World, content, everywhere};
 use hyper::Method;
 use rustix::process::Signal;
 
@@ -236,6 +236,16 @@ everywhere! {
         job.finish(&[]).await;
     }
 
+    /// … while its claim of the seat is on its way, answered or not.
+    async fn a_standby_agent_is_told_to_stop_while_it_sits_down(world: &World) {
+        seat_is_left(world, Rule::on(Method::PUT).key_has("/standby/").times(1)).await;
+    }
+
+    /// … while a renewal of the seat is on its way.
+    async fn a_standby_agent_is_told_to_stop_while_it_renews(world: &World) {
+        seat_is_left(world, Rule::on(Method::PUT).key_has("/standby/").after(1).times(1)).await;
+    }
+
     /// The service goes away: the agent waits as long as it was told to, and ends saying so.
     async fn an_agent_whose_store_vanishes_gives_up(world: &World) {
         let job = Layout::new(3).unwatched().lay_out(world).await;
@@ -284,6 +294,29 @@ async fn frozen(world: &World, rule: Rule) {
     assert!(job.result_of("in3.dat").await.is_some());
     first.signal(Signal::CONT);
     gate.open();
+    first.ended().await.expect(0, &[]);
+    job.finish(&[]).await;
+}
+
+/// An agent on standby is told to stop while the answer to a request about its seat is on its way.
+async fn seat_is_left(world: &World, rule: Rule) {
+    let mut job = Layout::new(3).lay_out(world).await;
+    let proxy = world.proxy(1).await;
+    let task = proxy.hold(Rule::on(Method::GET).key_ends("/in2.dat"));
+    let mut first = job.agent("first").through(&proxy).start();
+    world.held(&mut first, &task).await;
+    let proxy = world.proxy(2).await;
+    let answer = Gate::default();
+    proxy.add(rule.then(Fault::HoldAnswer(answer.clone())));
+    let mut second = job.agent("second").through(&proxy).start();
+    world.held(&mut second, &answer).await;
+    let seats = job.bucket.store().list_all(&job.bucket.keys.seats()).await.expect("a listing");
+    assert_eq!(seats.len(), 1, "the request went through");
+    second.signal(Signal::TERM);
+    second.ended().await.expect(4, &["SIGTERM"]);
+    let seats = job.bucket.store().list_all(&job.bucket.keys.seats()).await.expect("a listing");
+    assert!(seats.is_empty(), "the seat was left: {seats:?}");
+    task.open();
     first.ended().await.expect(0, &[]);
     job.finish(&[]).await;
 }
