@@ -3,6 +3,9 @@
 //! One agent is a few tasks around shared state: the slots, each with a tenure at a time; the refresher of the views; the
 //! keeper, which reads `control.json`, writes the agent's record and uploads its log. Whichever slot finds nothing to
 //! claim decides, alone, whether to wait or to end.
+//!
+//! Every `select!` is `biased`: which of two ready things comes first is then the same in every run of a simulation, and
+//! the simulator decides what is ready when.
 
 mod agent;
 mod boot;

@@ -1,6 +1,7 @@
 //! The machine that an agent runs on: signals, usage, and, on EC2, its metadata.
 
 mod gauge;
+#[cfg(feature = "s3")]
 mod imds;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use crate::driver::Stop;
 
 pub use gauge::ProcGauge;
+#[cfg(feature = "s3")]
 pub use imds::Imds;
 
 /// What an agent asks of the instance metadata service; absent values are `None`.

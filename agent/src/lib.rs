@@ -3,6 +3,8 @@
 pub mod driver;
 pub mod instance;
 pub mod log;
+#[cfg(feature = "s3")]
 pub mod options;
 pub mod processor;
+#[cfg(feature = "s3")]
 pub mod stores;

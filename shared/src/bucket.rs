@@ -17,6 +17,7 @@ use crate::ids::{AgentId, Attempt, ChunkId, TaskId};
 use crate::job::{JobSettings, Location, SCHEMA};
 use crate::keys::{Keys, View, output_name};
 use crate::plan::{Segment, stored_lines};
+use crate::planted::Defect;
 use crate::records::{
     AgentRecord, Control, DeadLetter, LeaseState, ResultRecord, Semaphore, Summary, from_json, to_json,
 };
@@ -54,6 +55,7 @@ pub fn reply_to_write(outcome: Result<Outcome<ETag>>) -> Reply {
         Ok(Outcome::Applied(etag)) => Reply::Applied(etag),
         Ok(Outcome::Rejected(Rejection::Precondition)) => Reply::Rejected,
         Ok(Outcome::Rejected(Rejection::Missing)) => Reply::Missing,
+        Ok(Outcome::Rejected(Rejection::Conflict)) if Defect::ConflictMeansTaken.is_planted() => Reply::Rejected,
         Ok(Outcome::Rejected(Rejection::Conflict)) => Reply::Conflict,
         Ok(Outcome::Rejected(Rejection::NoSuchUpload)) => Reply::Restage,
         Ok(Outcome::Unknown(_)) => Reply::Unknown,

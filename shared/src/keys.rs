@@ -2,6 +2,7 @@
 
 use crate::ids::{AgentId, Attempt, ChunkId, Nonce, TaskId};
 use crate::job::{JobSettings, Location, ProcessorSettings};
+use crate::planted::Defect;
 
 /// The longest slug in a key: enough to recognise a file, short enough to read in a listing.
 const SLUG_MAX: usize = 40;
@@ -48,6 +49,11 @@ pub struct Keys {
 }
 
 /// `<id>` or `<id>.<slug>`.
+/// The chunk as keys name it.
+fn named(chunk: ChunkId) -> ChunkId {
+    if Defect::ChunkIdsRestart.is_planted() { ChunkId { segment: 1, ..chunk } } else { chunk }
+}
+
 fn with_slug(id: impl std::fmt::Display, slug: Option<&str>) -> String {
     match slug {
         Some(slug) if !slug.is_empty() => format!("{id}.{slug}"),
@@ -124,7 +130,7 @@ impl Keys {
 
     /// The lease object of a chunk.
     pub fn semaphore(&self, chunk: ChunkId, slug: Option<&str>) -> String {
-        self.key(format_args!("semaphores/{}.json", with_slug(chunk, slug)))
+        self.key(format_args!("semaphores/{}.json", with_slug(named(chunk), slug)))
     }
 
     /// Where results lie.
@@ -134,7 +140,7 @@ impl Keys {
 
     /// The record that closes a chunk.
     pub fn result(&self, chunk: ChunkId, slug: Option<&str>) -> String {
-        self.key(format_args!("results/{}.json", with_slug(chunk, slug)))
+        self.key(format_args!("results/{}.json", with_slug(named(chunk), slug)))
     }
 
     /// The chunk of a key under [`Keys::semaphores`] or [`Keys::results`].

@@ -9,6 +9,7 @@ pub mod ids;
 pub mod job;
 pub mod keys;
 pub mod plan;
+pub mod planted;
 pub mod records;
 pub mod rng;
 pub mod store;

@@ -23,6 +23,7 @@ mod memory;
 mod patient;
 mod probe;
 mod rules;
+#[cfg(feature = "s3")]
 mod s3;
 mod shared;
 
@@ -31,6 +32,7 @@ pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use patient::Patient;
 pub use probe::{Refused, StoreCheck, probe, store_name};
+#[cfg(feature = "s3")]
 pub use s3::{S3Settings, S3Store, S3Timeouts};
 
 /// An object's entity tag, opaque, without the quotes that HTTP puts around it.

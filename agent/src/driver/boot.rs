@@ -26,6 +26,7 @@ pub async fn run(parts: Parts, settings: Settings) -> Result<Ending, StoreError>
     let born = parts.clock.now().wall;
     let mut stop = parts.stop.clone();
     let agent = tokio::select! {
+        biased;
         agent = start(parts, settings) => agent?,
         wish = async { stop.wait_for(Option::is_some).await.ok().and_then(|wish| wish.clone()) } => {
             let why = wish.map_or_else(|| "told to stop".to_owned(), |stop| stop.why);
@@ -159,6 +160,7 @@ async fn work(agent: Arc<Agent>, born: Timestamp) -> Ending {
         keeper::LogShip::last().ship(&agent, true).await;
     };
     tokio::select! {
+        biased;
         () = farewell => {}
         () = agent.parts.clock.sleep(FAREWELL) => tracing::warn!("the store does not answer; leaving without a farewell"),
     }

@@ -31,6 +31,7 @@ pub async fn run(agent: Arc<Agent>, born: Timestamp) {
         };
         // A store that is gone keeps the round waiting; when it is given up does not depend on that.
         tokio::select! {
+            biased;
             () = round => {}
             () = cut_off(&agent) => {
                 let seconds = agent.settings.give_up_after.as_secs();
@@ -38,6 +39,7 @@ pub async fn run(agent: Arc<Agent>, born: Timestamp) {
             }
         }
         tokio::select! {
+            biased;
             () = agent.parts.clock.sleep(wait + agent.parts.dice.up_to(wait / 10)) => {}
             _ = orders.changed() => {}
         }

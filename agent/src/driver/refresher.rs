@@ -122,10 +122,12 @@ pub async fn run(agent: Arc<Agent>) {
     loop {
         let wait = next.since(agent.now().at);
         tokio::select! {
+            biased;
             () = agent.refresh.notified() => {}
             _ = orders.wait_for(|o| matches!(o, Orders::End)) => return,
         }
         tokio::select! {
+            biased;
             () = agent.parts.clock.sleep(wait) => {}
             _ = orders.wait_for(|o| matches!(o, Orders::End)) => return,
         }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use dayfly_shared::bucket::{age, reply_to_error, reply_to_write, semaphore_body};
 use dayfly_shared::claim::{Lease, LeaseAsk, LeaseNews, Prior, Reply};
+use dayfly_shared::planted::Defect;
 use dayfly_shared::records::LeaseState;
-use dayfly_shared::store::{Attributes, Outcome, Rejection, Store};
+use dayfly_shared::store::{Attributes, ETag, Outcome, Rejection, Store};
 
 use super::agent::Agent;
 
@@ -108,6 +109,7 @@ impl Seat {
             self.held = None;
         };
         tokio::select! {
+            biased;
             () = leaving => {}
             () = agent.parts.clock.sleep(LEAVE_PATIENCE) => {}
         }
@@ -175,7 +177,7 @@ pub async fn answer(store: &dyn Store, key: &str, ask: LeaseAsk) -> Reply {
             }
             Err(error) => reply_to_error(&error),
         },
-        LeaseAsk::Delete { etag } => match store.delete(key, Some(&etag)).await {
+        LeaseAsk::Delete { etag } => match store.delete(key, only(&etag)).await {
             Ok(Outcome::Applied(())) => Reply::Applied(etag),
             Ok(Outcome::Rejected(Rejection::Conflict)) => Reply::Conflict,
             Ok(Outcome::Rejected(Rejection::Missing)) => Reply::Missing,
@@ -184,4 +186,9 @@ pub async fn answer(store: &dyn Store, key: &str, ask: LeaseAsk) -> Reply {
             Err(error) => reply_to_error(&error),
         },
     }
+}
+
+/// The condition of a delete: this version and no other.
+fn only(etag: &ETag) -> Option<&ETag> {
+    (!Defect::DeleteWithoutCondition.is_planted()).then_some(etag)
 }

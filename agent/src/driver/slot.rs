@@ -49,6 +49,7 @@ pub async fn run(agent: Arc<Agent>, index: u32) {
         // A store that does not answer must not keep an agent from its end.
         let mut end = agent.orders();
         let choice = tokio::select! {
+            biased;
             choice = choose(&agent, std::mem::take(&mut first)) => choice,
             _ = end.wait_for(Orders::is_end) => continue,
         };
@@ -63,6 +64,7 @@ pub async fn run(agent: Arc<Agent>, index: u32) {
                 settle(&agent, chunk, over);
             }
             Ok(Choice::Nothing(verdict)) => tokio::select! {
+                biased;
                 () = idle(&agent, verdict, &mut orders, &mut changes) => {}
                 _ = end.wait_for(Orders::is_end) => {}
             },
@@ -78,6 +80,7 @@ pub async fn run(agent: Arc<Agent>, index: u32) {
 
 async fn wait_or_orders(agent: &Agent, orders: &mut watch::Receiver<Orders>, wait: Duration) {
     tokio::select! {
+        biased;
         () = agent.parts.clock.sleep(wait) => {}
         _ = orders.changed() => orders.mark_changed(),
     }
@@ -200,6 +203,7 @@ async fn idle(
     let at = agent.now().at;
     // One idle slot watches for all; the others sleep until it, or a slot that finishes, wakes them.
     let mut seat = tokio::select! {
+        biased;
         seat = agent.poll.lock() => seat,
         _ = changes.changed() => return,
         _ = orders.changed() => return orders.mark_changed(),
@@ -242,6 +246,7 @@ async fn idle(
         seat.leave(agent).await;
     }
     tokio::select! {
+        biased;
         () = agent.parts.clock.sleep(wait) => {}
         _ = changes.changed() => {}
         _ = orders.changed() => orders.mark_changed(),

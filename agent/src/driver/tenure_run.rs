@@ -12,6 +12,7 @@ use dayfly_shared::clock::{Moment, Timestamp};
 use dayfly_shared::ids::{Attempt, ChunkId, TaskId};
 use dayfly_shared::job::SCHEMA;
 use dayfly_shared::plan::Task;
+use dayfly_shared::planted::Defect;
 use dayfly_shared::records::{DeadLetter, RunningTask, to_json};
 use dayfly_shared::store::{Attributes, Condition, Outcome, Rejection, StoreErrorKind, Upload};
 use futures::future::BoxFuture;
@@ -155,6 +156,7 @@ impl Running<'_> {
             let wake = [tenure.wake_at(), stop_at, abandon_at].into_iter().flatten().min();
             let sleep = self.sleep_until(wake, now);
             let event = tokio::select! {
+                biased;
                 reply = self.lease.done() => Event::Lease(self.heard(reply)),
                 reply = self.work.done() => Event::Work(self.heard(reply)),
                 (end, staged) = self.run.done() => {
@@ -327,7 +329,11 @@ impl Running<'_> {
         Box::pin(async move {
             let reply = match &staged.body {
                 StagedBody::Whole(body) => {
-                    let put = place.store.put(&place.key, body.clone(), &attributes, &Condition::Create).await;
+                    let condition = match Defect::OutputWithoutCondition.is_planted() {
+                        true => Condition::Overwrite,
+                        false => Condition::Create,
+                    };
+                    let put = place.store.put(&place.key, body.clone(), &attributes, &condition).await;
                     reply_to_write(put)
                 }
                 StagedBody::Parts(upload, parts) => {
@@ -372,6 +378,7 @@ impl Running<'_> {
                 None
             } else {
                 tokio::select! {
+                    biased;
                     guard = Arc::clone(&agent.gate).read_owned() => Some(guard),
                     _ = orders.wait_for(Orders::is_end) => return (RunEnd::Stopped, None),
                 }
@@ -463,6 +470,7 @@ async fn process(
         };
         let limit = agent.job.task_time_limit();
         let outcome = tokio::select! {
+            biased;
             outcome = work => outcome,
             () = agent.parts.clock.sleep(limit) => Err(match waiting.lasts(agent.now().at) {
                 Some(silence) if silence > STORE_SILENCE.min(limit / 2) => {
@@ -492,6 +500,7 @@ async fn abort(agent: &Agent, task: &Task, open_upload: &OpenUpload) {
 
 async fn drop_upload(agent: &Agent, upload: &Upload) {
     tokio::select! {
+        biased;
         dropped = agent.outputs.upload_abort(upload) => {
             if let Err(error) = dropped {
                 tracing::warn!(%error, "an upload could not be dropped; dayfly clean removes it");

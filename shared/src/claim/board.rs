@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::ids::ChunkId;
+use crate::planted::Defect;
 use crate::records::{LeaseState, Semaphore};
 use crate::store::ETag;
 
@@ -119,7 +120,7 @@ impl Board {
     /// bytes and a released one an odd number: a listing shows sizes, so one page tells what would take a read a chunk.
     /// It is a hint only; nothing is taken over unread.
     pub fn released_hint(size: u64) -> bool {
-        size % 2 == 1
+        size % 2 == 1 && !Defect::EndWithReleasedLeft.is_planted()
     }
 
     /// The number of segments known.
@@ -365,6 +366,9 @@ impl Board {
 
 /// Expired: this agent saw the same version for the whole time on its own clock; or the store's clock says so.
 fn is_expired(sighting: &Sighting, now: Moment) -> bool {
+    if Defect::NoExpiry.is_planted() {
+        return false;
+    }
     now.since(sighting.since) > sighting.expiry || sighting.age.is_some_and(|age| age > sighting.expiry)
 }
 

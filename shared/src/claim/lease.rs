@@ -3,6 +3,7 @@
 use crate::clock::{Moment, Now};
 use crate::ids::{AgentId, Nonce};
 use crate::job::SCHEMA;
+use crate::planted::Defect;
 use crate::records::{AttemptEnd, AttemptRecord, LeaseState, Semaphore, TenureEnd, TenureRecord};
 use crate::store::{Condition, ETag};
 
@@ -125,7 +126,7 @@ impl Lease {
         let mut draft = Semaphore {
             schema: SCHEMA,
             agent: me,
-            tenure,
+            tenure: if Defect::BodyWithoutNonce.is_planted() { Nonce(0) } else { tenure },
             write: 0,
             epoch: 1,
             ttl_seconds: u32::try_from(policy.ttl.as_secs()).unwrap_or(u32::MAX),
@@ -161,7 +162,9 @@ impl Lease {
     }
 
     fn write(&mut self, condition: Condition, now: Moment) -> LeaseAsk {
-        self.draft.write += 1;
+        if !Defect::BodyWithoutNonce.is_planted() {
+            self.draft.write += 1;
+        }
         let record = Box::new(self.draft.clone());
         self.writing = Some(Writing {
             record: record.clone(),
@@ -279,6 +282,9 @@ impl Lease {
                         Some(LeaseAsk::Get)
                     } else {
                         writing.step = Step::Sent;
+                        if Defect::RetryWithNewNonce.is_planted() {
+                            writing.record.write += 1;
+                        }
                         Some(LeaseAsk::Put { record: writing.record.clone(), condition: writing.condition.clone() })
                     }
                 }
@@ -334,7 +340,8 @@ impl Lease {
                 return (None, Some(LeaseAsk::Get));
             }
             Reply::Semaphore(found, etag) if looking => {
-                if found.tenure == writing.record.tenure && found.write == writing.record.write {
+                let ours = found.tenure == writing.record.tenure && found.write == writing.record.write;
+                if ours || (Defect::AdoptByName.is_planted() && found.agent == writing.record.agent) {
                     return self.on_applied(writing, etag, now);
                 }
                 return (Some(self.over()), None);

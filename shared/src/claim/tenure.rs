@@ -6,6 +6,7 @@ use crate::clock::{Moment, Now, Timestamp};
 use crate::ids::{AgentId, Attempt, ChunkId, Nonce, TaskId};
 use crate::job::SCHEMA;
 use crate::plan::Task;
+use crate::planted::Defect;
 use crate::records::{
     AttemptEnd, AttemptRecord, DeadLetter, ResultRecord, Running, TaskOutcome, TaskResult, TenureEnd, TenureRecord,
 };
@@ -653,7 +654,9 @@ impl Tenure {
     }
 
     fn new_attempt(&mut self) -> Attempt {
-        self.attempts += 1;
+        if self.attempts == 0 || !Defect::AttemptUsedTwice.is_planted() {
+            self.attempts += 1;
+        }
         Attempt { epoch: self.lease.draft.epoch, tenure: self.lease.draft.tenure, n: self.attempts }
     }
 

@@ -10,6 +10,7 @@ use crate::ids::{AgentId, ChunkId, TaskId};
 use crate::job::{JobSettings, Location};
 use crate::keys::{View, problem_with};
 use crate::plan::{Frozen, Segment, Source, clean_lines, join_lines};
+use crate::planted::Defect;
 use crate::store::{Condition, ETag};
 
 use super::{Fate, Ledger};
@@ -98,6 +99,8 @@ enum Step {
     Idle,
     Reading,
     Surveying,
+    /// Only as a planted defect.
+    SurveyingEarly,
     Checking,
     PuttingText(String),
     PuttingSegment,
@@ -191,6 +194,10 @@ impl Refresh {
     fn again(&mut self) -> RefreshAsk {
         self.outcome = None;
         self.checked = false;
+        if Defect::ListBeforeRead.is_planted() {
+            self.step = Step::SurveyingEarly;
+            return RefreshAsk::Survey;
+        }
         self.step = Step::Reading;
         RefreshAsk::ReadViews
     }
@@ -200,7 +207,15 @@ impl Refresh {
         match (std::mem::replace(&mut self.step, Step::Idle), reply) {
             (Step::Reading, RefreshReply::Views(read)) => {
                 self.read = read;
+                if Defect::ListBeforeRead.is_planted() {
+                    return self.on_survey(Survey::default(), now);
+                }
                 Some(self.survey())
+            }
+            (Step::SurveyingEarly, RefreshReply::Surveyed(survey)) => {
+                self.ledger.take_in(*survey);
+                self.step = Step::Reading;
+                Some(RefreshAsk::ReadViews)
             }
             (Step::Surveying, RefreshReply::Surveyed(survey)) => self.on_survey(*survey, now),
             (Step::Checking, RefreshReply::Outputs(found)) => {
@@ -329,8 +344,12 @@ impl Refresh {
     }
 
     fn put_next_view(&mut self, after: Option<View>) -> Option<RefreshAsk> {
-        let done = after.map_or(0, |v| 1 + View::ALL.iter().position(|w| *w == v).unwrap_or(0));
-        for view in View::ALL.into_iter().skip(done) {
+        let mut order = View::ALL;
+        if Defect::TrimBeforeCompleted.is_planted() {
+            order.reverse();
+        }
+        let done = after.map_or(0, |v| 1 + order.iter().position(|w| *w == v).unwrap_or(0));
+        for view in order.into_iter().skip(done) {
             let text = join_lines(self.wanted(view));
             let condition = match self.read.get(&view) {
                 Some(read) if read.marked && read.text == text.as_bytes() => continue,
