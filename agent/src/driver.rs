@@ -80,6 +80,9 @@ pub struct Stop {
     pub deadline: Moment,
 }
 
+/// Makes the processor that settings ask for.
+pub type Processors = Arc<dyn Fn(&ProcessorSettings) -> Arc<dyn Processor> + Send + Sync>;
+
 /// What an agent is made of.
 pub struct Parts {
     /// The stores.
@@ -89,7 +92,7 @@ pub struct Parts {
     /// Randomness.
     pub dice: Arc<dyn Dice>,
     /// The processor that settings ask for.
-    pub processors: fn(&ProcessorSettings) -> Arc<dyn Processor>,
+    pub processors: Processors,
     /// What the process uses.
     pub gauge: Arc<dyn Gauge>,
     /// The log.

@@ -36,7 +36,7 @@ async fn run(options: Options) -> Result<Exit, Box<dyn std::error::Error>> {
         stop: signals(Arc::clone(&clock), resolved.drain_grace)?,
         clock,
         dice,
-        processors: processor::of,
+        processors: Arc::new(processor::of),
         gauge: Arc::new(ProcGauge::default()),
         journal: Arc::new(log),
     };

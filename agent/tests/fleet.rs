@@ -110,7 +110,7 @@ impl World {
             stores: Arc::new(OneStore(Counted::new(self.store.clone()))),
             clock: Arc::clone(&self.clock),
             dice: Arc::new(dice),
-            processors: processor::of,
+            processors: Arc::new(processor::of),
             gauge: Arc::new(Nothing),
             journal: Arc::new(Nothing),
             stop,

@@ -89,6 +89,8 @@ pub enum AttemptEnd {
     Failed,
     /// Stopped by a drain or a spot notice: spends nothing.
     Preempted,
+    /// The store did not answer, or what arrived was damaged: spends nothing.
+    Interrupted,
     /// Its agent vanished while other tasks ran beside it: spends nothing.
     Vanished,
     /// Its agent vanished while the task ran alone, announced: counts against the task's losses.

@@ -193,9 +193,10 @@ pub async fn refresh(agent: &Agent) -> Result<RefreshOver> {
     for planned in refresher.ledger().segments().iter().skip(known) {
         new |= agent.add_segment(planned.segment.clone()).await?;
     }
-    drop(refresher);
+    // Before the refresher is free for who waits for it to see what it found.
     if new {
         agent.note_change();
     }
+    drop(refresher);
     Ok(over)
 }

@@ -235,7 +235,11 @@ async fn idle(
             closing::Next::Wait => {}
             closing::Next::End(ending) => {
                 let _no_search = agent.search.lock().await;
-                if agent.tally().active == 0 {
+                // A refresh under way may be planning a segment.
+                let _no_refresh = agent.refresher.lock().await;
+                // A segment that was planned on the way here was not searched yet.
+                let news = changes.has_changed().unwrap_or(false);
+                if agent.tally().active == 0 && !news {
                     agent.decide(ending.exit, ending.why);
                     agent.order(Orders::End);
                 }

@@ -31,9 +31,6 @@ const STORE_SILENCE: Duration = Duration::from_secs(10);
 /// How long dropping an upload may take: `dayfly clean` and the bucket's lifecycle rule remove what is left.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The first wait after a run that the store interrupted; doubles to the last.
-const INTERRUPTED_WAIT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(20));
-
 /// A future that may be absent: then it never completes.
 struct Maybe<T>(Option<BoxFuture<'static, T>>);
 
@@ -396,6 +393,10 @@ impl Running<'_> {
                         agent.fail(why.clone());
                         return (RunEnd::Stopped, None);
                     }
+                    if let Failure::Interrupted(why) = failure {
+                        tracing::warn!(task = %task.id, name = task.name, %attempt, why, "interrupted; trying again");
+                        return (RunEnd::Interrupted { why }, None);
+                    }
                     let permanent = matches!(failure, Failure::Processor { permanent: true, .. });
                     let error = failure.to_string();
                     tracing::warn!(task = %task.id, name = task.name, %attempt, error, "task failed");
@@ -445,48 +446,40 @@ fn attributes_of(task: &Task, attempt: Attempt) -> Attributes {
     Attributes::default().with(META_TASK, task.id.to_string()).with(META_ATTEMPT, attempt.to_string())
 }
 
-/// Runs the processor until it says yes or no; a store that does not answer is waited for.
+/// Runs the processor once.
 async fn process(
     agent: &Arc<Agent>,
     task: &Task,
     attempt: Attempt,
     open_upload: &OpenUpload,
 ) -> Result<Staged, Failure> {
-    let (mut wait, most) = INTERRUPTED_WAIT;
-    loop {
-        let waiting = Waiting::default();
-        let around = Around {
-            work_dir: agent.settings.work_dir.clone(),
-            open_upload: Arc::clone(open_upload),
-            clock: Arc::clone(&agent.parts.clock),
-            waiting: waiting.clone(),
-            others_were_read: agent.tally().done > 0,
-        };
-        let output = attributes_of(task, attempt);
-        let mut io = TaskIo::new((task.clone(), attempt), agent.input(task), agent.output(task), output, around);
-        let work = async {
-            agent.processor.process(&mut io).await?;
-            io.finish().await
-        };
-        let limit = agent.job.task_time_limit();
-        let outcome = tokio::select! {
-            biased;
-            outcome = work => outcome,
-            () = agent.parts.clock.sleep(limit) => Err(match waiting.lasts(agent.now().at) {
-                Some(silence) if silence > STORE_SILENCE.min(limit / 2) => {
-                    Failure::Interrupted(format!("the store has been silent for {} s", silence.as_secs()))
-                }
-                _ => Failure::Processor {
-                    error: format!("it took longer than the task time limit of {} s", limit.as_secs()),
-                    permanent: false,
-                },
-            }),
-        };
-        let Err(Failure::Interrupted(why)) = outcome else { return outcome };
-        tracing::warn!(task = %task.id, name = task.name, why, "interrupted; trying again");
-        abort(agent, task, open_upload).await;
-        agent.parts.clock.sleep(wait / 2 + agent.parts.dice.up_to(wait / 2)).await;
-        wait = (wait * 2).min(most);
+    let waiting = Waiting::default();
+    let around = Around {
+        work_dir: agent.settings.work_dir.clone(),
+        open_upload: Arc::clone(open_upload),
+        clock: Arc::clone(&agent.parts.clock),
+        waiting: waiting.clone(),
+        others_were_read: agent.tally().done > 0,
+    };
+    let output = attributes_of(task, attempt);
+    let mut io = TaskIo::new((task.clone(), attempt), agent.input(task), agent.output(task), output, around);
+    let work = async {
+        agent.processor.process(&mut io).await?;
+        io.finish().await
+    };
+    let limit = agent.job.task_time_limit();
+    tokio::select! {
+        biased;
+        outcome = work => outcome,
+        () = agent.parts.clock.sleep(limit) => Err(match waiting.lasts(agent.now().at) {
+            Some(silence) if silence > STORE_SILENCE.min(limit / 2) => {
+                Failure::Interrupted(format!("the store has been silent for {} s", silence.as_secs()))
+            }
+            _ => Failure::Processor {
+                error: format!("it took longer than the task time limit of {} s", limit.as_secs()),
+                permanent: false,
+            },
+        }),
     }
 }
 

@@ -66,6 +66,11 @@ pub enum RunEnd {
         /// Whether another try cannot help (the input does not exist).
         permanent: bool,
     },
+    /// The store did not answer, or what arrived was damaged on the way: the task is run again, under a new attempt.
+    Interrupted {
+        /// What happened.
+        why: String,
+    },
     /// It was stopped on request.
     Stopped,
 }
@@ -399,6 +404,15 @@ impl Tenure {
                     }
                 }
             }
+            RunEnd::Interrupted { why } => {
+                self.lease.draft.running = None;
+                self.note_attempt(attempt, from, now, AttemptEnd::Interrupted, Some(why));
+                let interruptions = self.count(AttemptEnd::Interrupted);
+                self.stage = Stage::Pausing(now.at.after(retry_wait(interruptions + 1)));
+                if self.release || self.lost {
+                    self.next(now);
+                }
+            }
             RunEnd::Stopped => {
                 self.lease.draft.running = None;
                 self.note_attempt(attempt, from, now, AttemptEnd::Preempted, None);
@@ -527,7 +541,8 @@ impl Tenure {
             return self.give_up(format!("its agent vanished {vanished} times while the task ran alone on it"), now);
         }
         if self.count(AttemptEnd::Failed) >= self.policy.max_attempts {
-            let last = self.lease.draft.attempts.iter().rev().find(|a| a.task == id && a.error.is_some());
+            let failed = |a: &&AttemptRecord| a.task == id && a.end == AttemptEnd::Failed;
+            let last = self.lease.draft.attempts.iter().rev().find(failed);
             let error = last.and_then(|a| a.error.clone()).unwrap_or_else(|| "it failed".to_owned());
             return self.give_up(error, now);
         }

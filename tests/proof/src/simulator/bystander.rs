@@ -1,0 +1,423 @@
+//! Sees every write to the bucket and holds it against the guarantees of the protocol (shared/README.md): each a function
+//! of its own, asked after every step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dayfly_shared::ids::{Attempt, ChunkId, TaskId};
+use dayfly_shared::job::{JobSettings, Location};
+use dayfly_shared::keys::{Keys, View, output_name};
+use dayfly_shared::plan::{Segment, clean_lines, stored_lines};
+use dayfly_shared::records::{LeaseState, ResultRecord, Semaphore, Summary, TaskOutcome, TenureEnd, from_json};
+use dayfly_shared::store::{Attributes, ETag, ListPage, ListQuery};
+
+/// Who writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// An agent.
+    Agent(usize),
+    /// Somebody with `aws s3 cp`.
+    Person,
+}
+
+/// What does not hold, in words.
+pub type Broken = String;
+
+/// A semaphore that stands.
+struct Sighted {
+    record: Semaphore,
+    written: Duration,
+}
+
+/// What is known of a chunk.
+struct Chunk {
+    names: Vec<String>,
+    planned: Duration,
+    /// Since when nobody has held it.
+    free_since: Option<Duration>,
+}
+
+/// Sees every write to the bucket.
+pub struct Bystander {
+    keys: Keys,
+    job: Location,
+    settings: JobSettings,
+    /// Output keys of all names ever planned or added.
+    names: BTreeMap<String, String>,
+    outputs: BTreeSet<String>,
+    letters: BTreeSet<TaskId>,
+    results: BTreeMap<ChunkId, ResultRecord>,
+    semaphores: BTreeMap<ChunkId, Sighted>,
+    texts: BTreeMap<u32, Vec<String>>,
+    chunks: BTreeMap<ChunkId, Chunk>,
+    views: BTreeMap<View, BTreeSet<String>>,
+    /// Every line that was planned, or that a person added.
+    wanted: BTreeSet<String>,
+    planned: BTreeSet<String>,
+    /// Lines that a person took out, until a refresh puts them back.
+    taken_out: BTreeSet<String>,
+    attempts: BTreeSet<Attempt>,
+    summary: Option<Summary>,
+    /// When an agent last saw a chunk's place in a listing of semaphores.
+    looked: BTreeMap<(usize, ChunkId), Duration>,
+    /// When an agent last listed the plan.
+    plan_listed: BTreeMap<usize, Duration>,
+}
+
+impl Bystander {
+    /// Of an empty job.
+    pub fn new(job: &Location, settings: JobSettings) -> Self {
+        Self {
+            keys: Keys::new(job),
+            job: job.clone(),
+            settings,
+            names: BTreeMap::new(),
+            outputs: BTreeSet::new(),
+            letters: BTreeSet::new(),
+            results: BTreeMap::new(),
+            semaphores: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            chunks: BTreeMap::new(),
+            views: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            planned: BTreeSet::new(),
+            taken_out: BTreeSet::new(),
+            attempts: BTreeSet::new(),
+            summary: None,
+            looked: BTreeMap::new(),
+            plan_listed: BTreeMap::new(),
+        }
+    }
+
+    fn ttl(&self) -> Duration {
+        self.settings.lease_ttl()
+    }
+
+    /// A line is a task from now on.
+    fn learn(&mut self, name: &str) {
+        self.names.insert(self.job.key(&output_name(name)), name.to_owned());
+        self.wanted.insert(name.to_owned());
+    }
+
+    fn has_output(&self, name: &str) -> bool {
+        self.outputs.contains(&self.job.key(&output_name(name)))
+    }
+
+    /// An object was put.
+    ///
+    /// # Errors
+    /// The guarantee that no longer holds.
+    pub fn on_put(
+        &mut self,
+        who: Who,
+        key: &str,
+        body: &Bytes,
+        _attributes: &Attributes,
+        now: Duration,
+    ) -> Result<(), Broken> {
+        if let Some(view) = View::ALL.into_iter().find(|view| self.keys.view(*view) == key) {
+            return self.on_view(who, view, body);
+        }
+        if let Some((number, commit)) = self.keys.parse_segment(key) {
+            return self.on_plan(number, commit, body, now);
+        }
+        if key.starts_with(&self.keys.semaphores())
+            && let Some(chunk) = self.keys.parse_chunk(key)
+        {
+            return self.on_semaphore(chunk, body, now);
+        }
+        if key.starts_with(&self.keys.results())
+            && let Some(chunk) = self.keys.parse_chunk(key)
+        {
+            return self.on_result(chunk, body);
+        }
+        if let Some(task) = self.keys.parse_dead_letter(key) {
+            self.letters.insert(task);
+            return Ok(());
+        }
+        if key == self.keys.summary() {
+            self.summary = from_json(body).ok();
+        }
+        if self.names.contains_key(key) {
+            return self.on_output(key);
+        }
+        Ok(())
+    }
+
+    /// Guarantee 1: a committed output is never replaced.
+    ///
+    /// # Errors
+    /// When one was.
+    pub fn on_output(&mut self, key: &str) -> Result<(), Broken> {
+        match self.outputs.insert(key.to_owned()) {
+            true => Ok(()),
+            false => Err(format!("guarantee 1: the output {key} was replaced")),
+        }
+    }
+
+    /// An output stood before the job began.
+    pub fn stood_before(&mut self, key: &str) {
+        self.outputs.insert(key.to_owned());
+    }
+
+    fn on_plan(&mut self, number: u32, commit: bool, body: &Bytes, now: Duration) -> Result<(), Broken> {
+        if !commit {
+            let text = String::from_utf8_lossy(body);
+            self.texts.insert(number, stored_lines(&text).map(str::to_owned).collect());
+            return Ok(());
+        }
+        let segment: Segment = from_json(body).map_err(|e| format!("segment {number}: {e}"))?;
+        let Some(lines) = self.texts.get(&number).cloned() else {
+            return Err(format!("segment {number} was committed without its text"));
+        };
+        let mut rest = lines.as_slice();
+        for (index, span) in (1..).zip(&segment.chunks) {
+            let (chunk, tail) = rest.split_at((span.tasks as usize).min(rest.len()));
+            rest = tail;
+            let known = Chunk { names: chunk.to_vec(), planned: now, free_since: Some(now) };
+            self.chunks.insert(ChunkId { segment: number, index }, known);
+        }
+        for name in &lines {
+            self.learn(name);
+            self.planned.insert(name.clone());
+        }
+        self.no_line_is_lost()
+    }
+
+    fn on_view(&mut self, who: Who, view: View, body: &Bytes) -> Result<(), Broken> {
+        let now: BTreeSet<String> = clean_lines(body).into_iter().collect();
+        let before = self.views.insert(view, now.clone()).unwrap_or_default();
+        if view == View::Completed && who != Who::Person {
+            Self::completed_only_grows(&before, &now)?;
+            self.completed_is_committed(&now)?;
+        }
+        if view == View::Tasklist && who == Who::Person {
+            for name in &now {
+                self.learn(name);
+            }
+            for name in before.difference(&now) {
+                // Nobody has to remember a line that was never planned.
+                if !self.planned.contains(name) {
+                    self.wanted.remove(name);
+                }
+                self.taken_out.insert(name.clone());
+            }
+        }
+        for name in &now {
+            self.taken_out.remove(name);
+        }
+        self.no_line_is_lost()
+    }
+
+    /// Guarantee 2: the lists together hold every planned and every added line.
+    fn no_line_is_lost(&self) -> Result<(), Broken> {
+        let stands = |name: &String| self.views.values().any(|lines| lines.contains(name));
+        match self.wanted.iter().find(|name| !self.taken_out.contains(*name) && !stands(name)) {
+            None => Ok(()),
+            Some(name) => Err(format!("guarantee 2: the line {name} stands in none of the lists")),
+        }
+    }
+
+    /// Guarantee 3, first half: completed.txt names committed outputs only.
+    fn completed_is_committed(&self, completed: &BTreeSet<String>) -> Result<(), Broken> {
+        match completed.iter().find(|name| !self.has_output(name)) {
+            None => Ok(()),
+            Some(name) => Err(format!("guarantee 3: completed.txt has {name}, whose output is not there")),
+        }
+    }
+
+    /// Guarantee 3, second half: completed.txt only grows.
+    fn completed_only_grows(before: &BTreeSet<String>, now: &BTreeSet<String>) -> Result<(), Broken> {
+        match before.difference(now).next() {
+            None => Ok(()),
+            Some(name) => Err(format!("guarantee 3: completed.txt lost {name}")),
+        }
+    }
+
+    fn on_semaphore(&mut self, chunk: ChunkId, body: &Bytes, now: Duration) -> Result<(), Broken> {
+        let record: Semaphore = from_json(body).map_err(|e| format!("the semaphore of {chunk}: {e}"))?;
+        if let Some(prior) = self.semaphores.get(&chunk) {
+            self.lease_is_not_taken_early(chunk, prior, &record, now)?;
+            Self::epochs_count_tenures(chunk, &prior.record, &record)?;
+        }
+        if let Some(known) = self.chunks.get_mut(&chunk) {
+            known.free_since = (record.state == LeaseState::Released).then_some(now);
+        }
+        self.semaphores.insert(chunk, Sighted { record, written: now });
+        Ok(())
+    }
+
+    /// Guarantee 6, first half: no lease is taken from a holder that renews in time.
+    fn lease_is_not_taken_early(
+        &self,
+        chunk: ChunkId,
+        prior: &Sighted,
+        record: &Semaphore,
+        now: Duration,
+    ) -> Result<(), Broken> {
+        let taken = record.agent != prior.record.agent || record.tenure != prior.record.tenure;
+        let age = now - prior.written;
+        if taken && prior.record.state == LeaseState::Held && age < self.ttl() {
+            return Err(format!(
+                "guarantee 6: the lease of {chunk} was taken {:.1} s after its last renewal by {}, who had {} s",
+                age.as_secs_f64(),
+                prior.record.agent,
+                self.ttl().as_secs()
+            ));
+        }
+        Ok(())
+    }
+
+    fn epochs_count_tenures(chunk: ChunkId, prior: &Semaphore, record: &Semaphore) -> Result<(), Broken> {
+        let same = prior.tenure == record.tenure && prior.agent == record.agent;
+        let wanted = if same { prior.epoch } else { prior.epoch + 1 };
+        match record.epoch == wanted {
+            true => Ok(()),
+            false => Err(format!("the epoch of {chunk} went from {} to {}", prior.epoch, record.epoch)),
+        }
+    }
+
+    /// A result is put when every task of the chunk is decided, and tells of each.
+    fn on_result(&mut self, chunk: ChunkId, body: &Bytes) -> Result<(), Broken> {
+        let record: ResultRecord = from_json(body).map_err(|e| format!("the result of {chunk}: {e}"))?;
+        let Some(known) = self.chunks.get(&chunk) else {
+            return Err(format!("a result of {chunk}, which is not planned"));
+        };
+        let told: Vec<&String> = record.tasks.iter().map(|task| &task.name).collect();
+        if told != known.names.iter().collect::<Vec<_>>() {
+            return Err(format!("the result of {chunk} tells of {told:?}, planned are {:?}", known.names));
+        }
+        for task in &record.tasks {
+            let stands = match task.outcome {
+                TaskOutcome::Done { .. } => self.has_output(&task.name),
+                TaskOutcome::Failed { .. } => self.letters.contains(&task.task),
+            };
+            if !stands {
+                return Err(format!(
+                    "the result of {chunk} says {:?} of {}, and nothing shows it",
+                    task.outcome, task.name
+                ));
+            }
+        }
+        if self.results.insert(chunk, record).is_some() {
+            return Err(format!("the result of {chunk} was replaced"));
+        }
+        Ok(())
+    }
+
+    /// Guarantee 4: a semaphore is deleted only in the version that was judged, and only after its result stands; and
+    /// guarantee 1: an output never is.
+    ///
+    /// # Errors
+    /// When it was otherwise.
+    pub fn on_delete(&mut self, key: &str, only: Option<&ETag>, now: Duration) -> Result<(), Broken> {
+        if self.names.contains_key(key) {
+            return Err(format!("guarantee 1: the output {key} was deleted"));
+        }
+        if !key.starts_with(&self.keys.semaphores()) {
+            return Ok(());
+        }
+        let Some(chunk) = self.keys.parse_chunk(key) else { return Ok(()) };
+        self.semaphores.remove(&chunk);
+        if let Some(known) = self.chunks.get_mut(&chunk) {
+            known.free_since = Some(now);
+        }
+        if only.is_none() {
+            return Err(format!("guarantee 4: the semaphore of {chunk} was deleted whatever its version"));
+        }
+        match self.results.contains_key(&chunk) {
+            true => Ok(()),
+            false => Err(format!("guarantee 4: the semaphore of {chunk} went before its result stood")),
+        }
+    }
+
+    /// An attempt's name is never used twice.
+    ///
+    /// # Errors
+    /// When it is.
+    pub fn on_run(&mut self, attempt: Attempt) -> Result<(), Broken> {
+        match self.attempts.insert(attempt) {
+            true => Ok(()),
+            false => Err(format!("the attempt {attempt} was used twice")),
+        }
+    }
+
+    /// An agent saw a page.
+    pub fn on_list(&mut self, agent: usize, query: &ListQuery, page: &ListPage, now: Duration) {
+        if query.prefix == self.keys.plan() {
+            self.plan_listed.insert(agent, now);
+        }
+        if query.prefix != self.keys.semaphores() {
+            return;
+        }
+        let from = query.start_after.clone().unwrap_or_default();
+        for chunk in self.chunks.keys() {
+            // With the slug that may follow, a key sorts behind the bare one and before the next chunk's.
+            let key = Keys::before_chunk(&self.keys.semaphores(), *chunk);
+            let within = key >= from && page.next.as_ref().is_none_or(|next| key < *next);
+            if within {
+                self.looked.insert((agent, *chunk), now);
+            }
+        }
+    }
+
+    /// Guarantee 6, second half: no agent ends while a chunk is free that it could have seen free.
+    ///
+    /// # Errors
+    /// When one did.
+    pub fn on_end(&self, agent: usize) -> Result<(), Broken> {
+        let plan_listed = self.plan_listed.get(&agent).copied().unwrap_or_default();
+        for (chunk, known) in &self.chunks {
+            let Some(since) = known.free_since else { continue };
+            if self.results.contains_key(chunk) || known.planned >= plan_listed {
+                continue;
+            }
+            if self.looked.get(&(agent, *chunk)).is_none_or(|looked| *looked > since) {
+                return Err(format!("guarantee 6: agent {agent} ended, and {chunk} had been free when it last looked"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Names that are to have an output, and names that were given up, once all is over.
+    pub fn decided(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        self.planned.iter().cloned().partition(|name| self.has_output(name))
+    }
+
+    /// Guarantee 5, and the end as it must be.
+    ///
+    /// # Errors
+    /// What is not as it must be.
+    pub fn finished(&self) -> Result<(), Broken> {
+        if let Some(chunk) = self.chunks.keys().find(|chunk| !self.results.contains_key(chunk)) {
+            return Err(format!("guarantee 5: {chunk} is not closed"));
+        }
+        if let Some((chunk, _)) = self.semaphores.iter().next() {
+            return Err(format!("the semaphore of {chunk} is left over"));
+        }
+        let (done, failed) = self.decided();
+        let lines = |view| self.views.get(&view).cloned().unwrap_or_default();
+        if !lines(View::Tasklist).is_empty() {
+            return Err(format!("tasklist.txt still has {:?}", lines(View::Tasklist)));
+        }
+        if !done.is_subset(&lines(View::Completed)) {
+            return Err(format!("completed.txt has {:?}, done are {done:?}", lines(View::Completed)));
+        }
+        if lines(View::Failed) != failed {
+            return Err(format!("failed.txt has {:?}, given up were {failed:?}", lines(View::Failed)));
+        }
+        let summary = self.summary.as_ref().map(|s| (s.done, s.failed));
+        if summary != Some((done.len() as u64, failed.len() as u64)) {
+            return Err(format!("the summary says {summary:?}; done are {done:?}, given up {failed:?}"));
+        }
+        for (chunk, result) in &self.results {
+            let told: Vec<(u32, bool)> = result.tenures.iter().map(|t| (t.epoch, t.end == TenureEnd::Closed)).collect();
+            let last = told.len() as u32;
+            if told != (1..=last).map(|epoch| (epoch, epoch == last)).collect::<Vec<_>>() {
+                return Err(format!("the tenures of {chunk} are {told:?}"));
+            }
+        }
+        Ok(())
+    }
+}
