@@ -111,6 +111,10 @@ async fn finish(agent: &Agent) -> Result<Option<u64>> {
     // The figures are in the results' bodies: read once, by those who see the end.
     let mut ledger = Ledger::default();
     agent.bucket.catch_up(&mut ledger).await?;
+    if ledger.segment_count() != segments {
+        // Planned since the refresh: the job goes on.
+        return Ok(None);
+    }
     let totals = Totals { failed, done: tasks - failed, ..ledger.totals() };
     let summary = Summary {
         schema: SCHEMA,

@@ -146,11 +146,15 @@ pub async fn run(agent: Arc<Agent>) {
     }
 }
 
-/// Before an agent leaves others at work: in a small job people watch, in a large one another refresh comes soon.
+/// Whether the views of a small job want a refresh before an agent leaves others at work: there people watch; in a large
+/// one another refresh comes soon.
+pub fn is_behind(agent: &Agent) -> bool {
+    u64::from(agent.board().total()) <= SMALL_JOB && agent.dirty.load(SeqCst)
+}
+
+/// Before an agent leaves others at work.
 pub async fn refresh_small(agent: &Agent) {
-    let small = u64::from(agent.board().total()) <= SMALL_JOB;
-    if small
-        && agent.dirty.load(SeqCst)
+    if is_behind(agent)
         && let Err(error) = refresh(agent).await
     {
         tracing::warn!(%error, "the last refresh of the views; a later one covers it");

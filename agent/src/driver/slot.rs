@@ -14,7 +14,7 @@ use dayfly_shared::store::{Result, StoreErrorKind};
 use tokio::sync::watch;
 
 use super::agent::{Agent, LastVerdict, Orders};
-use super::{closing, tenure_run};
+use super::{closing, refresher, tenure_run};
 
 /// What a search came to.
 enum Choice {
@@ -237,13 +237,13 @@ async fn idle(
                 let _no_search = agent.search.lock().await;
                 // A refresh under way may be planning a segment.
                 let _no_refresh = agent.refresher.lock().await;
-                // A segment that was planned on the way here was not searched yet.
-                let news = changes.has_changed().unwrap_or(false);
+                // A segment that was planned on the way here was not searched yet; one more refresh may plan another.
+                let news = changes.has_changed().unwrap_or(false) || refresher::is_behind(agent);
                 if agent.tally().active == 0 && !news {
                     agent.decide(ending.exit, ending.why);
                     agent.order(Orders::End);
+                    return;
                 }
-                return;
             }
         }
     } else {

@@ -139,18 +139,15 @@ impl Bystander {
         if key == self.keys.summary() {
             self.summary = from_json(body).ok();
         }
-        if self.names.contains_key(key) {
-            return self.on_output(key);
-        }
-        Ok(())
+        self.on_output(key)
     }
 
-    /// Guarantee 1: a committed output is never replaced.
+    /// Guarantee 1: a committed output is never replaced. Other keys are passed over.
     ///
     /// # Errors
     /// When one was.
     pub fn on_output(&mut self, key: &str) -> Result<(), Broken> {
-        match self.outputs.insert(key.to_owned()) {
+        match !self.names.contains_key(key) || self.outputs.insert(key.to_owned()) {
             true => Ok(()),
             false => Err(format!("guarantee 1: the output {key} was replaced")),
         }
