@@ -116,6 +116,8 @@ pub struct Settings {
     pub boot_spread: Duration,
     /// After how long without an answer from the store the agent ends.
     pub give_up_after: Duration,
+    /// From which size on an output goes up in parts.
+    pub part_bytes: usize,
     /// Where scratch folders lie.
     pub work_dir: PathBuf,
     /// Where it runs.

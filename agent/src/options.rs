@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::driver::Settings;
 use crate::instance::{Imds, InstanceMetadata, machine};
+use crate::processor::PART_BYTES;
 
 /// Fleets of up to some hundred agents start at once; the job's size is not known yet, so this is small, and chunks spread
 /// the rest.
@@ -130,6 +131,7 @@ impl Options {
                 linger: self.linger || data.linger,
                 boot_spread: BOOT_SPREAD,
                 give_up_after: Duration::from_secs(self.give_up_after),
+                part_bytes: PART_BYTES,
                 work_dir,
                 machine,
             },

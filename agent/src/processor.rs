@@ -16,7 +16,7 @@ use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::job::ProcessorSettings;
 use dayfly_shared::store::{StoreError, StoreErrorKind};
 
-pub use sink::{Staged, StagedBody};
+pub use sink::{PART_BYTES, Staged, StagedBody};
 pub use task_io::{Around, OpenUpload, Place, Scratch, TaskIo, Waiting};
 pub use xor::{Xor, xor_in_place};
 

@@ -122,6 +122,7 @@ impl World {
             linger,
             boot_spread: Duration::from_millis(20),
             give_up_after: Duration::from_secs(600),
+            part_bytes: processor::PART_BYTES,
             work_dir: std::env::temp_dir(),
             machine: Machine::default(),
         };

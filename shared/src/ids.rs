@@ -142,6 +142,11 @@ impl AgentId {
         Self(format!("{name}-{:08x}", process.0 & 0xffff_ffff))
     }
 
+    /// The name without the process's part; many processes may share it.
+    pub fn name(&self) -> &str {
+        self.0.rsplit_once('-').map_or(&self.0, |(name, _)| name)
+    }
+
     /// The id as it stands in keys and bodies.
     pub fn as_str(&self) -> &str {
         &self.0

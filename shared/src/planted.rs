@@ -13,7 +13,7 @@ pub enum Defect {
     DeleteWithoutCondition,
     /// The semaphore's body bears neither tenure nonce nor write count, so that equal bodies share a tag.
     BodyWithoutNonce,
-    /// After an unanswered write, any lease that bears one's own name is taken for one's own.
+    /// After an unanswered write, any lease that bears one's own name, whatever the process, is taken for one's own.
     AdoptByName,
     /// No lease ever expires, as crashes are "detected".
     NoExpiry,

@@ -211,12 +211,16 @@ async fn idle(
     if agent.now().at.since(at) > VERDICT_FRESH {
         return;
     }
-    match new_segments(agent).await {
+    // Nothing is decided on a plan that could not be read.
+    let knows_the_plan = match new_segments(agent).await {
         Ok(true) => return agent.note_change(),
-        Ok(false) => {}
-        Err(error) if error.is_passing() => tracing::warn!(%error, "looking for new lines"),
+        Ok(false) => true,
+        Err(error) if error.is_passing() => {
+            tracing::warn!(%error, "looking for new lines");
+            false
+        }
         Err(error) => return agent.fail(error.to_string()),
-    }
+    };
     let alone = agent.tally().active == 0;
     // The end of a small job comes soon, so the first looks follow each other closely; then each heartbeat.
     let looks = agent.idle_looks.fetch_add(1, SeqCst).min(16);
@@ -226,7 +230,9 @@ async fn idle(
         wait = wait.min(again.since(agent.now().at) + Duration::from_millis(50));
     }
     if alone {
-        let closing = if verdict.all_closed {
+        let closing = if !knows_the_plan {
+            closing::Next::Wait
+        } else if verdict.all_closed {
             closing::all_closed(agent).await
         } else {
             closing::others_work(agent, &mut seat).await

@@ -460,6 +460,7 @@ async fn process(
         clock: Arc::clone(&agent.parts.clock),
         waiting: waiting.clone(),
         others_were_read: agent.tally().done > 0,
+        part_bytes: agent.settings.part_bytes,
     };
     let output = attributes_of(task, attempt);
     let mut io = TaskIo::new((task.clone(), attempt), agent.input(task), agent.output(task), output, around);

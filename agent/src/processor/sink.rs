@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 
 use super::Failure;
 
-/// Outputs up to this size are one PUT from memory; larger ones go up in parts of at least this size.
+/// Outputs up to this size are one PUT from memory; larger ones go up in parts of at least this size: above S3's 5 MiB, and
+/// small enough that [`PARTS_AT_ONCE`] of them fit into the memory of the smallest instances.
 pub const PART_BYTES: usize = 8 << 20;
 
 /// S3's limit on the number of parts (S3 user guide, "Amazon S3 multipart upload limits").
@@ -52,14 +53,14 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// For the object `key`, of which `expected` bytes are expected (0: unknown).
-    pub fn new(store: Arc<dyn Store>, key: String, attributes: Attributes, expected: u64) -> Self {
+    /// For the object `key`, of which `expected` bytes are expected (0: unknown), in parts of `part_bytes` or more.
+    pub fn new(store: Arc<dyn Store>, key: String, attributes: Attributes, part_bytes: usize, expected: u64) -> Self {
         let least = usize::try_from(expected.div_ceil(PARTS_MAX)).unwrap_or(usize::MAX);
         Self {
             store,
             key,
             attributes,
-            part_bytes: PART_BYTES.max(least),
+            part_bytes: part_bytes.max(least),
             buffer: BytesMut::new(),
             bytes: 0,
             crc32: crc32fast::Hasher::new(),

@@ -54,6 +54,7 @@ pub struct TaskIo {
     clock: Arc<dyn Clock>,
     waiting: Waiting,
     others_were_read: bool,
+    part_bytes: usize,
 }
 
 /// The place of an object: its store and key.
@@ -76,6 +77,8 @@ pub struct Around {
     pub waiting: Waiting,
     /// Whether this agent has read inputs before: then one that is refused is that input's own trouble.
     pub others_were_read: bool,
+    /// From which size on an output goes up in parts.
+    pub part_bytes: usize,
 }
 
 /// Since when a task waits for the store: a time limit that runs out meanwhile is the store's fault, not the task's.
@@ -127,7 +130,7 @@ impl TaskIo {
         attributes: Attributes,
         around: Around,
     ) -> Self {
-        let Around { work_dir, open_upload, clock, waiting, others_were_read } = around;
+        let Around { work_dir, open_upload, clock, waiting, others_were_read, part_bytes } = around;
         Self {
             task,
             attempt,
@@ -143,6 +146,7 @@ impl TaskIo {
             clock,
             waiting,
             others_were_read,
+            part_bytes,
         }
     }
 
@@ -181,7 +185,8 @@ impl TaskIo {
     /// A store that does not answer or refuses.
     pub async fn write(&mut self, piece: Bytes) -> Result<(), Failure> {
         let sink = self.sink.get_or_insert_with(|| {
-            Sink::new(Arc::clone(&self.outputs), self.output_key.clone(), self.attributes.clone(), self.expected)
+            let (store, key) = (Arc::clone(&self.outputs), self.output_key.clone());
+            Sink::new(store, key, self.attributes.clone(), self.part_bytes, self.expected)
         });
         let written = {
             let _waiting = self.waiting.begin(&*self.clock);

@@ -341,7 +341,7 @@ impl Lease {
             }
             Reply::Semaphore(found, etag) if looking => {
                 let ours = found.tenure == writing.record.tenure && found.write == writing.record.write;
-                if ours || (Defect::AdoptByName.is_planted() && found.agent == writing.record.agent) {
+                if ours || (Defect::AdoptByName.is_planted() && found.agent.name() == writing.record.agent.name()) {
                     return self.on_applied(writing, etag, now);
                 }
                 return (Some(self.over()), None);

@@ -27,6 +27,7 @@ pub struct MemoryStore {
 struct Inner {
     bucket: String,
     clock: Arc<dyn Clock>,
+    least_part_bytes: u64,
     state: Mutex<State>,
 }
 
@@ -56,7 +57,14 @@ struct Pending {
 impl MemoryStore {
     /// An empty bucket called `bucket`, whose times are those of `clock`.
     pub fn new(bucket: &str, clock: Arc<dyn Clock>) -> Self {
-        Self { inner: Arc::new(Inner { bucket: bucket.to_owned(), clock, state: Mutex::default() }) }
+        Self::with_least_part(bucket, clock, rules::PART_MIN_BYTES)
+    }
+
+    /// An empty bucket that takes parts of an upload from `least_part_bytes` on, for simulations of large outputs with small
+    /// ones.
+    pub fn with_least_part(bucket: &str, clock: Arc<dyn Clock>, least_part_bytes: u64) -> Self {
+        let state = Mutex::default();
+        Self { inner: Arc::new(Inner { bucket: bucket.to_owned(), clock, least_part_bytes, state }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -198,6 +206,7 @@ impl Store for MemoryStore {
         let digests = rules::check_parts(
             || self.place(&upload.key),
             parts,
+            self.inner.least_part_bytes,
             |number| pending.parts.get(&number).map(|(digest, _)| *digest),
         )?;
         if let Some(why) = rules::judge(condition, state.objects.get(&upload.key).map(|o| &o.etag)) {

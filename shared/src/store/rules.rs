@@ -52,6 +52,7 @@ pub(crate) fn check_part_number(place: impl FnOnce() -> String, number: u32) -> 
 pub(crate) fn check_parts(
     place: impl Fn() -> String,
     parts: &[Part],
+    least_bytes: u64,
     stored: impl Fn(u32) -> Option<Digest>,
 ) -> Result<Vec<Digest>> {
     let refuse = |detail: String| Err(unsupported("s3:CompleteMultipartUpload", place(), detail));
@@ -69,9 +70,9 @@ pub(crate) fn check_parts(
         }
     }
     for (part, digest) in parts.iter().zip(&digests).take(parts.len() - 1) {
-        if digest.size < PART_MIN_BYTES {
+        if digest.size < least_bytes {
             return refuse(format!(
-                "EntityTooSmall: part {} has {} bytes, and every part but the last needs {PART_MIN_BYTES}",
+                "EntityTooSmall: part {} has {} bytes, and every part but the last needs {least_bytes}",
                 part.number, digest.size
             ));
         }

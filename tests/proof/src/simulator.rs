@@ -9,13 +9,17 @@ mod faults;
 mod scenario;
 mod schedule;
 mod store;
+mod takeover;
 mod world;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use dayfly_shared::planted::{Defect, plant};
+
 pub use faults::{Fault, FaultCounts};
 pub use schedule::{Report, run as run_schedule};
+pub use takeover::Takeover;
 
 /// How to run it.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,6 +33,12 @@ pub struct Options {
     /// Only this schedule, with every event.
     #[arg(long, conflicts_with = "schedules")]
     seed: Option<u64>,
+    /// Plants each known defect in turn and says which seed caught it.
+    #[arg(long, conflicts_with = "seed")]
+    planted: bool,
+    /// Instead: so many killed agents, and how soon their chunks are taken over.
+    #[arg(long, conflicts_with_all = ["seed", "planted"])]
+    takeovers: Option<u64>,
     /// Threads; each runs schedules of its own.
     #[arg(long, default_value_t = 2)]
     threads: u64,
@@ -108,6 +118,54 @@ pub fn run_schedules(from: u64, count: u64, threads: u64) -> Sum {
     all
 }
 
+/// Defects that no simulation of whole fleets can show: a claim that is not recognised only costs the wait for its expiry.
+/// The model checker catches them.
+pub const LEFT_TO_THE_MODEL: [Defect; 1] = [Defect::RetryWithNewNonce];
+
+/// Plants each defect in turn, and none at the end. Whether each was caught within `count` schedules.
+pub fn catch_planted(from: u64, count: u64, threads: u64) -> bool {
+    let mut all_caught = true;
+    for defect in Defect::ALL {
+        plant(Some(defect));
+        let sum = run_schedules(from, count, threads);
+        match sum.violation {
+            Some((seed, what)) => {
+                println!("{defect:?}: caught by seed {seed}, after {} schedules: {what}", sum.schedules)
+            }
+            None if LEFT_TO_THE_MODEL.contains(&defect) => println!("{defect:?}: not seen; left to the model checker"),
+            None => {
+                println!("{defect:?}: NOT CAUGHT in {} schedules", sum.schedules);
+                all_caught = false;
+            }
+        }
+    }
+    plant(None);
+    all_caught
+}
+
+/// Kills `count` agents, each in a schedule of its own, and prints how soon their chunks were taken over. Whether 99 of 100
+/// were within the ttl, a tenth of it, and one listing.
+fn print_takeovers(from: u64, count: u64) -> bool {
+    let seen: Vec<Takeover> = (from..from + count).filter_map(takeover::run).collect();
+    if seen.is_empty() {
+        println!("no takeover was seen");
+        return false;
+    }
+    let mut of_ttl: Vec<f64> = seen.iter().map(|t| t.took.as_secs_f64() / t.ttl.as_secs_f64()).collect();
+    of_ttl.sort_by(f64::total_cmp);
+    let quantile = |q: usize| of_ttl[((of_ttl.len() - 1) * q).div_ceil(100)];
+    let within = seen.iter().filter(|t| t.took <= t.bound()).count();
+    println!(
+        "{} killed agents, {} takeovers: p50 {:.3}, p99 {:.3}, longest {:.3} of the ttl; {within} within 1.1 ttl and one listing",
+        count,
+        seen.len(),
+        quantile(50),
+        quantile(99),
+        quantile(100)
+    );
+    seen.len() as u64 == count && within * 100 >= seen.len() * 99
+}
+
 /// Runs it and prints what it found. Whether all is well.
 pub fn run(options: &Options) -> bool {
     if let Some(seed) = options.seed {
@@ -123,6 +181,12 @@ pub fn run(options: &Options) -> bool {
                 true
             }
         };
+    }
+    if let Some(count) = options.takeovers {
+        return print_takeovers(options.from, count);
+    }
+    if options.planted {
+        return catch_planted(options.from, options.schedules, options.threads);
     }
     let sum = run_schedules(options.from, options.schedules, options.threads);
     println!(

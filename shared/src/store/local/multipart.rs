@@ -102,7 +102,7 @@ impl Bucket {
             }
         }
         let digest_of = |number| stored.get(&number).and_then(|(_, version): &(File, Version)| version.digest());
-        let digests = match rules::check_parts(|| self.place(&upload.key), parts, digest_of) {
+        let digests = match rules::check_parts(|| self.place(&upload.key), parts, rules::PART_MIN_BYTES, digest_of) {
             Ok(digests) => digests,
             // Parts may be missing because the upload was completed or aborted meanwhile.
             Err(_) if self.upload(upload)?.is_none() => return no_such_upload,

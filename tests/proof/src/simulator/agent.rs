@@ -117,6 +117,10 @@ pub struct Birth {
     pub slots: u32,
     /// How much too fast its clock runs, in millionths.
     pub drift_ppm: i32,
+    /// Whether it bears the name that others bear too, as copies of one machine do.
+    pub has_namesakes: bool,
+    /// From which size on its outputs go up in parts.
+    pub part_bytes: usize,
     /// Whether its disk is full.
     pub disk_full: bool,
     /// How long, at most, it waits before its first claim.
@@ -142,7 +146,8 @@ pub fn parts(
     });
     let (stop, told) = watch::channel(None);
     let store = FaultyStore::new(Arc::clone(world), agent);
-    let me = AgentId::of(&format!("agent{agent}"), dice.nonce());
+    let name = if birth.has_namesakes { "agent".to_owned() } else { format!("agent{agent}") };
+    let me = AgentId::of(&name, dice.nonce());
     let task = SimulatedTask { world: Arc::clone(world), agent, disk_full: birth.disk_full, natures };
     let task: Arc<dyn Processor> = Arc::new(task);
     let parts = Parts {
@@ -161,6 +166,7 @@ pub fn parts(
         linger: false,
         boot_spread: birth.boot_spread,
         give_up_after: birth.give_up_after,
+        part_bytes: birth.part_bytes,
         work_dir: PathBuf::from("/nonexistent"),
         machine: Machine::default(),
     };

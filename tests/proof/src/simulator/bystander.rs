@@ -57,6 +57,7 @@ pub struct Bystander {
     planned: BTreeSet<String>,
     /// Lines that a person took out, until a refresh puts them back.
     taken_out: BTreeSet<String>,
+    ever_taken_out: BTreeSet<String>,
     attempts: BTreeSet<Attempt>,
     summary: Option<Summary>,
     /// When an agent last saw a chunk's place in a listing of semaphores.
@@ -83,6 +84,7 @@ impl Bystander {
             wanted: BTreeSet::new(),
             planned: BTreeSet::new(),
             taken_out: BTreeSet::new(),
+            ever_taken_out: BTreeSet::new(),
             attempts: BTreeSet::new(),
             summary: None,
             looked: BTreeMap::new(),
@@ -189,6 +191,9 @@ impl Bystander {
             Self::completed_only_grows(&before, &now)?;
             self.completed_is_committed(&now)?;
         }
+        if view == View::Tasklist && who != Who::Person {
+            self.done_is_not_listed_again(&before, &now)?;
+        }
         if view == View::Tasklist && who == Who::Person {
             for name in &now {
                 self.learn(name);
@@ -199,6 +204,7 @@ impl Bystander {
                     self.wanted.remove(name);
                 }
                 self.taken_out.insert(name.clone());
+                self.ever_taken_out.insert(name.clone());
             }
         }
         for name in &now {
@@ -213,6 +219,17 @@ impl Bystander {
         match self.wanted.iter().find(|name| !self.taken_out.contains(*name) && !stands(name)) {
             None => Ok(()),
             Some(name) => Err(format!("guarantee 2: the line {name} stands in none of the lists")),
+        }
+    }
+
+    /// A refresh that knows less than an earlier one never puts back what that one took out of tasklist.txt. (Where a
+    /// person took the line out before, equal bodies with equal tags make it possible; the next refresh mends it.)
+    fn done_is_not_listed_again(&self, before: &BTreeSet<String>, now: &BTreeSet<String>) -> Result<(), Broken> {
+        let Some(completed) = self.views.get(&View::Completed) else { return Ok(()) };
+        let again = |name: &&String| completed.contains(*name) && !self.ever_taken_out.contains(*name);
+        match now.difference(before).find(again) {
+            None => Ok(()),
+            Some(name) => Err(format!("a refresh put {name} back into tasklist.txt, and completed.txt has it")),
         }
     }
 
@@ -375,6 +392,23 @@ impl Bystander {
             }
         }
         Ok(())
+    }
+
+    /// Chunks that somebody holds.
+    pub fn held(&self) -> Vec<ChunkId> {
+        let held = self.semaphores.iter().filter(|(_, s)| s.record.state == LeaseState::Held);
+        held.map(|(chunk, _)| *chunk).collect()
+    }
+
+    /// The number of the agent that holds the chunk, where it has a name of its own: `agent<number>-<process>`.
+    pub fn holder(&self, chunk: ChunkId) -> Option<usize> {
+        let name = self.semaphores.get(&chunk)?.record.agent.as_str();
+        name.strip_prefix("agent")?.split('-').next()?.parse().ok()
+    }
+
+    /// The chunk's epoch; 0 before the first tenure.
+    pub fn epoch(&self, chunk: ChunkId) -> u32 {
+        self.semaphores.get(&chunk).map_or(0, |s| s.record.epoch)
     }
 
     /// Names that are to have an output, and names that were given up, once all is over.

@@ -72,6 +72,20 @@ impl Fault {
         Fault::CrashAfter,
     ];
 
+    /// Those that befall agents, tasks and the job.
+    pub const OF_FLEETS: [Fault; 10] = [
+        Fault::Burst,
+        Fault::Pause,
+        Fault::ClockStep,
+        Fault::Kill,
+        Fault::SpotNotice,
+        Fault::Edit,
+        Fault::Suspend,
+        Fault::TaskFails,
+        Fault::TaskKills,
+        Fault::DiskFull,
+    ];
+
     fn is_crash(self) -> bool {
         matches!(self, Fault::CrashBefore | Fault::CrashDuring | Fault::CrashAfter)
     }
@@ -113,6 +127,12 @@ impl Profile {
             late: ms([1000, 4000, 15_000, 1]).max(if dice.below(4) == 0 { 2 * ttl } else { Duration::ZERO }),
             page: if dice.below(2) == 0 { 1000 } else { 1 + usize::try_from(dice.below(4)).unwrap_or(0) },
         }
+    }
+
+    /// Without faults.
+    pub fn calm(travel: Duration) -> Self {
+        let timeout = Duration::from_secs(10);
+        Self { rates: Vec::new(), travel, timeout, late: Duration::ZERO, page: 1000 }
     }
 
     /// From now on without faults, and quick.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dayfly_agent::processor::PART_BYTES;
 use dayfly_shared::job::{JobSettings, Location, SCHEMA};
 use dayfly_shared::rng::{Dice, StdDice};
 
@@ -98,6 +99,8 @@ impl Birth {
         Self {
             slots: pick(dice, &[1, 1, 2, 3]),
             drift_ppm: pick(dice, &[0, 0, 0, 100, -100, 10_000, -10_000]),
+            has_namesakes: one_in(dice, 3),
+            part_bytes: pick(dice, &[PART_BYTES, PART_BYTES, 6]),
             disk_full: one_in(dice, 30),
             boot_spread: Duration::from_millis(pick(dice, &[0, 300, 300, 3000])),
             give_up_after: Duration::from_secs(pick(dice, &[30, 120, 600])),
@@ -109,6 +112,8 @@ impl Birth {
         Self {
             slots: 1,
             drift_ppm: 0,
+            has_namesakes: false,
+            part_bytes: PART_BYTES,
             disk_full: false,
             boot_spread: Duration::ZERO,
             give_up_after: Duration::from_secs(600),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use dayfly_agent::driver::{self, Stop};
 use dayfly_shared::clock::{Clock, Timestamp};
 use dayfly_shared::exit::Exit;
-use dayfly_shared::ids::{AgentId, Nonce};
+use dayfly_shared::ids::{AgentId, ChunkId, Nonce};
 use dayfly_shared::job::SCHEMA;
 use dayfly_shared::keys::{Keys, View, output_name, problem_with};
 use dayfly_shared::plan::{Frozen, Segment, Span, clean_lines, join_lines};
@@ -44,21 +44,25 @@ pub struct Report {
     pub trace: Option<String>,
 }
 
+/// A runtime of one thread whose clock is the simulation's.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap_or_else(|e| panic!("a runtime cannot be made: {e}"))
+}
+
 /// Runs the schedule of a seed.
 pub fn run(seed: u64, traced: bool) -> Report {
     let dice = StdDice::seeded(seed);
     let scenario = Arc::new(Scenario::draw(&dice));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap_or_else(|e| panic!("a runtime cannot be made: {e}"));
-    runtime.block_on(async move {
-        let bystander = Bystander::new(&scenario.job, scenario.settings.clone());
-        let world = World::new(dice, bystander, scenario.profile.clone(), traced);
-        trace!(world, "seed {seed}: {scenario:?}");
-        let mut director = Director::new(Arc::clone(&world), scenario);
-        director.direct().await;
+    runtime().block_on(async move {
+        let mut director = Director::new(dice, scenario, traced);
+        trace!(director.world, "seed {seed}: {:?}", director.scenario);
+        director.direct_until_calm().await;
+        director.bring_to_the_end().await;
+        let world = director.world;
         let trace = world.take_trace();
         let mut state = world.state();
         Report {
@@ -73,7 +77,8 @@ pub fn run(seed: u64, traced: bool) -> Report {
 
 type StopSender = watch::Sender<Option<Stop>>;
 
-struct Director {
+/// Runs the fleet and strikes the blows.
+pub struct Director {
     world: Arc<World>,
     scenario: Arc<Scenario>,
     keys: Keys,
@@ -83,11 +88,15 @@ struct Director {
 }
 
 impl Director {
-    fn new(world: Arc<World>, scenario: Arc<Scenario>) -> Self {
+    /// Of a world at its beginning, inside a runtime whose clock is paused.
+    pub fn new(dice: StdDice, scenario: Arc<Scenario>, traced: bool) -> Self {
+        let bystander = Bystander::new(&scenario.job, scenario.settings.clone());
+        let world = World::new(dice, bystander, scenario.profile.clone(), traced);
         Self { world, keys: Keys::new(&scenario.job), scenario, stops: Vec::new(), launches: 0 }
     }
 
-    async fn direct(&mut self) {
+    /// Everything up to the moment from which on nothing goes wrong any more.
+    pub async fn direct_until_calm(&mut self) {
         self.seed().await;
         let mut births = self.scenario.births.clone();
         births.sort_by_key(|(at, _)| *at);
@@ -119,11 +128,34 @@ impl Director {
                 self.launch(Birth::draw(&self.world.dice));
             }
         }
-        self.bring_to_the_end().await;
+    }
+
+    /// Kills an agent that holds a chunk: its lease, and when.
+    pub fn kill_a_holder(&self) -> Option<(ChunkId, Duration)> {
+        let chunk = self.world.state().bystander.held().first().copied()?;
+        let holder = self.world.state().bystander.holder(chunk)?;
+        self.world.kill(holder);
+        Some((chunk, self.world.elapsed()))
+    }
+
+    /// How long after the kill the chunk was taken over; none within `patience`.
+    pub async fn wait_for_takeover(
+        &self,
+        (chunk, killed): (ChunkId, Duration),
+        patience: Duration,
+    ) -> Option<Duration> {
+        let before = self.world.state().bystander.epoch(chunk);
+        while self.world.elapsed() < killed + patience {
+            if self.world.state().bystander.epoch(chunk) > before {
+                return Some(self.world.elapsed() - killed);
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        None
     }
 
     /// Nothing goes wrong any more: the job has to come to its end.
-    async fn bring_to_the_end(&mut self) {
+    pub async fn bring_to_the_end(&mut self) {
         {
             let mut state = self.world.state();
             state.profile.calm_down();

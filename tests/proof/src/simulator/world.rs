@@ -81,7 +81,7 @@ impl World {
             violation: None,
             trace: traced.then(String::new),
         };
-        let store = MemoryStore::new("bucket", Arc::new(TrueClock(origin)));
+        let store = MemoryStore::with_least_part("bucket", Arc::new(TrueClock(origin)), 1);
         Arc::new(Self { origin, store, dice, news: Notify::new(), state: Mutex::new(state) })
     }
 
