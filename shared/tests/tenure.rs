@@ -625,3 +625,26 @@ fn a_store_that_refuses_ends_the_tenure_with_its_words() {
     desk.on(Event::Work(Reply::Broken("403".to_owned())));
     assert_eq!(desk.over(), TenureOver::Broken("403".to_owned()));
 }
+
+#[test]
+fn a_run_that_the_store_interrupts_is_made_again_under_a_new_attempt() {
+    let (mut desk, first) = Desk::working(1);
+    // More often than a task may fail: none of it counts as its failure.
+    let mut attempts = vec![first];
+    for _ in 0..policy().max_attempts + 1 {
+        desk.on(Event::Ran(RunEnd::Interrupted { why: "no answer".to_owned() }));
+        desk.idle();
+        desk.pass(4);
+        let again = desk.run(1);
+        attempts.push(again);
+    }
+    let last = attempts[attempts.len() - 1];
+    assert_eq!(attempts.len(), 2 + policy().max_attempts as usize);
+    assert_eq!(attempts.iter().collect::<std::collections::BTreeSet<_>>().len(), attempts.len(), "none twice");
+    desk.staged(1, last);
+    desk.on(Event::Work(Reply::Applied(tag(50))));
+    let result = desk.close();
+    let ends: Vec<AttemptEnd> = result.tasks[0].attempts.iter().map(|a| a.end).collect();
+    assert_eq!(ends.last(), Some(&AttemptEnd::Done));
+    assert!(ends[..ends.len() - 1].iter().all(|end| *end == AttemptEnd::Interrupted), "{ends:?}");
+}
