@@ -9,7 +9,9 @@ use dayfly_shared::ids::{Attempt, ChunkId, TaskId};
 use dayfly_shared::job::{JobSettings, Location};
 use dayfly_shared::keys::{Keys, View, output_name};
 use dayfly_shared::plan::{Segment, clean_lines, stored_lines};
-use dayfly_shared::records::{LeaseState, ResultRecord, Semaphore, Summary, TaskOutcome, TenureEnd, from_json};
+use dayfly_shared::records::{
+    DeadLetter, LeaseState, ResultRecord, Semaphore, Summary, TaskOutcome, TenureEnd, from_json,
+};
 use dayfly_shared::store::{Attributes, ETag, ListPage, ListQuery};
 
 /// Who writes.
@@ -46,7 +48,7 @@ pub struct Bystander {
     /// Output keys of all names ever planned or added.
     names: BTreeMap<String, String>,
     outputs: BTreeSet<String>,
-    letters: BTreeSet<TaskId>,
+    letters: BTreeMap<TaskId, DeadLetter>,
     results: BTreeMap<ChunkId, ResultRecord>,
     semaphores: BTreeMap<ChunkId, Sighted>,
     texts: BTreeMap<u32, Vec<String>>,
@@ -75,7 +77,7 @@ impl Bystander {
             settings,
             names: BTreeMap::new(),
             outputs: BTreeSet::new(),
-            letters: BTreeSet::new(),
+            letters: BTreeMap::new(),
             results: BTreeMap::new(),
             semaphores: BTreeMap::new(),
             texts: BTreeMap::new(),
@@ -135,7 +137,8 @@ impl Bystander {
             return self.on_result(chunk, body);
         }
         if let Some(task) = self.keys.parse_dead_letter(key) {
-            self.letters.insert(task);
+            let letter = from_json(body).map_err(|e| format!("the dead letter of {task}: {e}"))?;
+            self.letters.insert(task, letter);
             return Ok(());
         }
         if key == self.keys.summary() {
@@ -305,7 +308,7 @@ impl Bystander {
         for task in &record.tasks {
             let stands = match task.outcome {
                 TaskOutcome::Done { .. } => self.has_output(&task.name),
-                TaskOutcome::Failed { .. } => self.letters.contains(&task.task),
+                TaskOutcome::Failed { .. } => self.letters.contains_key(&task.task),
             };
             if !stands {
                 return Err(format!(
@@ -392,6 +395,11 @@ impl Bystander {
             }
         }
         Ok(())
+    }
+
+    /// Why each name was given up, by its latest dead letter.
+    pub fn errors(&self) -> BTreeMap<String, String> {
+        self.letters.values().map(|letter| (letter.name.clone(), letter.error.clone())).collect()
     }
 
     /// Chunks that somebody holds.

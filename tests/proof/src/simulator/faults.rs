@@ -170,6 +170,14 @@ impl FaultCounts {
         *self.0.entry(fault).or_default() += 1;
     }
 
+    /// Whether there were any by which an agent can lose what it holds.
+    pub fn takes_agents_away(&self) -> bool {
+        let harmless = |fault: &Fault| {
+            matches!(fault, Fault::Edit | Fault::ClockStep | Fault::TaskFails | Fault::Truncated | Fault::Corrupted)
+        };
+        self.0.keys().any(|fault| !harmless(fault))
+    }
+
     /// All of them.
     pub fn total(&self) -> u64 {
         self.0.values().sum()

@@ -1,6 +1,5 @@
 //! One schedule: a scenario, run from its first write to its last agent's end.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -393,28 +392,30 @@ impl Director {
                 return self.world.violated(format!("the output of {name} is wrong: {body:?}"));
             }
         }
-        let wrong: BTreeSet<&String> = failed.iter().filter(|name| self.must_work(name)).collect();
-        if !wrong.is_empty() {
-            self.world.violated(format!("given up without need: {wrong:?}"));
+        let letters = self.world.state().bystander.errors();
+        for name in &failed {
+            let Some(error) = letters.get(name) else {
+                return self.world.violated(format!("{name} was given up without a dead letter"));
+            };
+            if !self.is_a_reason(name, error) {
+                return self.world.violated(format!("{name} was given up without need: {error}"));
+            }
         }
     }
 
-    /// Whether nothing is wrong with the task: then it is never given up.
-    fn must_work(&self, name: &str) -> bool {
+    /// Whether a task may have been given up for that.
+    fn is_a_reason(&self, name: &str, error: &str) -> bool {
         let scenario = &self.scenario;
-        let nature = scenario.nature(name);
-        let harmless = nature.fails == 0 && nature.kills == 0;
-        let neighbours_kill = scenario.chunks.is_some() && scenario.natures.values().any(|n| n.kills > 0);
-        harmless
-            && !neighbours_kill
-            && !scenario.missing.iter().any(|missing| missing == name)
-            && problem_with(name, &scenario.settings, &scenario.job).is_none()
-            && !self.somebody_may_have_died_alone()
-    }
-
-    /// Agents that die of other causes count against a task that runs alone on them.
-    fn somebody_may_have_died_alone(&self) -> bool {
-        self.world.state().beings.iter().filter(|being| being.killed_at.is_some()).count() > 2
+        if error.contains("vanished") {
+            return self.world.state().faults.takes_agents_away();
+        }
+        if error.contains("does not exist") {
+            return scenario.missing.iter().any(|missing| missing == name);
+        }
+        if error.contains("cannot be a task") {
+            return problem_with(name, &scenario.settings, &scenario.job).is_some();
+        }
+        scenario.nature(name).fails > 0
     }
 }
 
