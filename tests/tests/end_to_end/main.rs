@@ -2,6 +2,7 @@
 
 mod controller;
 mod death;
+mod doctor;
 mod faults;
 mod large;
 mod life;
