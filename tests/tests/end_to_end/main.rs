@@ -1,5 +1,6 @@
 //! dayfly's programs as processes, over S3.
 
+mod chaos;
 mod controller;
 mod death;
 mod doctor;
