@@ -18,7 +18,7 @@ use hyper::Method;
 /// The task that is taken over.
 const TASK: &str = "in1.dat";
 /// Between two looks at the semaphore: what is measured is too long by at most this and a request.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// When the first agent is killed.
 #[derive(Clone, Copy, PartialEq)]
