@@ -1,5 +1,5 @@
 //! `dayfly doctor`: is this store one that a job may be trusted to? Tries what dayfly relies on, at scratch keys, and says
-//! in a minute what else shows when two agents overwrite each other's work.
+//! in a minute or two what else shows when two agents overwrite each other's work.
 
 mod access;
 mod clients;

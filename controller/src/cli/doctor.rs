@@ -15,8 +15,8 @@ const RACES: &str = "Races";
     dayfly doctor s3://my-bucket/anything\n  \
     dayfly doctor s3://my-bucket/x --endpoint-url https://objects.example.org\n  \
     dayfly doctor --local demo\n\n\
-    It works below scratch/ in that place and removes what it put there, also after Ctrl-C. On Amazon S3 it takes about a \
-    minute and some 10 cents of requests. Exit code 0: safe; 1: not safe, or it could not be found out.")]
+    It works below scratch/ in that place and removes what it put there, also after Ctrl-C. On Amazon S3 it takes one or \
+    two minutes and some 10 cents of requests. Exit code 0: safe; 1: not safe, or it could not be found out.")]
 pub struct DoctorArgs {
     /// The bucket, and a prefix in it, as s3://BUCKET/PREFIX
     #[arg(value_name = "PLACE", env = "DAYFLY_JOB")]
