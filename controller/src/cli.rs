@@ -1,5 +1,6 @@
 //! The command line.
 
+mod doctor;
 mod job;
 mod seed;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use dayfly_shared::job::Location;
 
+pub use doctor::DoctorArgs;
 pub use job::{JobArg, split_job};
 pub use seed::{InputsArg, KernelArg, SeedArgs};
 
@@ -103,6 +105,8 @@ pub enum Command {
     Jobs(JobsArgs),
     /// Remove what interrupted work left behind; never inputs, outputs, results or the plan
     Clean(CleanArgs),
+    /// Find out whether a store is safe for jobs: conditions, races, permissions, clocks, speed
+    Doctor(DoctorArgs),
     /// Serve a folder of buckets to any S3 client on this machine
     Serve(ServeArgs),
 }

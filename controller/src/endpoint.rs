@@ -58,8 +58,18 @@ pub struct EndpointSettings {
     pub body_limit_bytes: u64,
     /// For tests and for diagnosis only: behave as stores that ignore `If-Match` and `If-None-Match` on writes.
     pub ignore_conditions: bool,
-    /// For tests and for diagnosis only: let every so-manieth conditional write through unconditionally.
-    pub lossy_conditions: Option<u32>,
+    /// For tests and for diagnosis only: let some conditional writes through unconditionally, as a store does that
+    /// loses races now and then.
+    pub lossy_conditions: Option<Lossy>,
+}
+
+/// Which conditional writes go through unconditionally.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lossy {
+    /// One in so many, drawn for each by itself.
+    pub one_in: u32,
+    /// What the draws come from.
+    pub seed: u64,
 }
 
 impl EndpointSettings {

@@ -16,6 +16,7 @@ pub mod settings;
 mod ask;
 mod clean;
 mod control;
+mod doctor;
 mod fetch;
 mod host;
 mod jobs;
@@ -60,6 +61,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Cancel(args) => control::cancel(&parts, args).await,
         Command::Jobs(args) => jobs::command(&parts, args).await,
         Command::Clean(args) => clean::command(&parts, args).await,
+        Command::Doctor(args) => doctor::command(&parts, args).await,
         Command::Serve(args) => serve::command(&parts, args).await,
     }
 }

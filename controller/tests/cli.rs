@@ -5,6 +5,8 @@ mod rig;
 
 #[path = "cli/control.rs"]
 mod control;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/fetch.rs"]
 mod fetch;
 #[path = "cli/leftovers.rs"]

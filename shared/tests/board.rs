@@ -130,6 +130,22 @@ fn a_lease_expires_by_the_stores_clock_or_by_ones_own_and_is_read_before_it_is_t
     }
 }
 
+/// A store tells ages in whole seconds: of several looks the one that shows most counts, and not the last.
+#[test]
+fn a_lease_expires_by_the_look_that_shows_most() {
+    let mut board = board(1);
+    // By its last look the lease, of 60 s and 3, would have to wait for 164.
+    for (now, age) in [(100, 0), (120, 21), (140, 40)] {
+        let world = Coverage { semaphores: vec![held(1, "v1", Some(age))], ..Coverage::default() };
+        let Candidate::None(verdict) = search(&mut board, 0, at(now), 10, &world) else { panic!("at {now}") };
+        assert_eq!(verdict.look_again, Some(at(if now == 100 { 163 } else { 162 })), "at {now}");
+    }
+    let late = |age| Coverage { semaphores: vec![held(1, "v1", Some(age))], ..Coverage::default() };
+    assert!(matches!(search(&mut board, 0, at(162), 10, &late(62)), Candidate::None(_)));
+    let moment = at(162).after(Duration::from_millis(50));
+    assert_eq!(search(&mut board, 0, moment, 10, &late(62)), Candidate::Look(chunk(1)));
+}
+
 #[test]
 fn a_lease_that_is_renewed_does_not_expire() {
     let mut board = board(1);

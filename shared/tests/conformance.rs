@@ -52,7 +52,7 @@ async fn wrapped_store() {
 async fn local_store() {
     let dir = tempfile::tempdir().unwrap();
     let store = LocalStore::open(dir.path(), "conformance", Arc::new(SystemClock)).unwrap();
-    assert_all_hold(&run(&store, &Scope { prefix: String::new(), rounds: 100, width: 8 }).await);
+    assert_all_hold(&run(&store, &Scope { prefix: String::new(), rounds: 100, ..Scope::default() }).await);
     assert!(store.list_all("").await.unwrap().is_empty(), "the checks left something behind");
     for private in ["tmp", "uploads"] {
         let left: Vec<_> = std::fs::read_dir(dir.path().join(".dayfly").join(private)).unwrap().collect();

@@ -311,12 +311,28 @@ impl<'w> Job<'w> {
     pub async fn until(&self, what: &str, mut condition: impl AsyncFnMut(&Self) -> bool) {
         self.world
             .until(what, async || {
-                if let Some(watcher) = &self.watcher {
-                    watcher.check();
-                }
+                self.check();
                 condition(self).await
             })
             .await;
+    }
+
+    /// Whether every guarantee held so far.
+    ///
+    /// # Panics
+    /// If the watcher saw one broken.
+    pub fn check(&self) {
+        if let Some(watcher) = &self.watcher {
+            watcher.check();
+        }
+    }
+
+    /// Removes what dead agents left behind, as a person does.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub async fn clean(&self) {
+        self.world.dayfly(&["clean", &self.url(), "--older-than", "0s", "--yes"]).await.expect(0, &[]);
     }
 
     /// Waits until the semaphore of the task `name` says that it is being run.

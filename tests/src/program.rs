@@ -83,6 +83,14 @@ impl Program {
         self.child.try_wait().expect("the state of a child").is_none()
     }
 
+    /// Its exit code, if it has ended by itself.
+    ///
+    /// # Panics
+    /// If the system does not say.
+    pub fn code(&mut self) -> Option<i32> {
+        self.child.try_wait().expect("the state of a child").and_then(|status| status.code())
+    }
+
     /// Sends it a signal.
     ///
     /// # Panics

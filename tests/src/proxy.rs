@@ -8,6 +8,7 @@ mod body;
 mod gate;
 mod rule;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use dayfly_shared::clock::{Clock, SystemClock};
 use dayfly_shared::rng::StdDice;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HOST, HeaderMap};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Version};
@@ -60,7 +61,7 @@ struct Shared {
     dice: StdDice,
     seen: Mutex<Vec<Seen>>,
     open: AtomicUsize,
-    faults: AtomicUsize,
+    faults: Mutex<BTreeMap<&'static str, usize>>,
 }
 
 /// A running proxy; ends when dropped.
@@ -88,7 +89,7 @@ impl Proxy {
             dice: StdDice::seeded(seed),
             seen: Mutex::default(),
             open: AtomicUsize::new(0),
-            faults: AtomicUsize::new(0),
+            faults: Mutex::default(),
         });
         let server = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { address, shared, server }
@@ -128,7 +129,12 @@ impl Proxy {
 
     /// How many faults requests have met so far.
     pub fn faults(&self) -> usize {
-        self.shared.faults.load(Ordering::SeqCst)
+        lock(&self.shared.faults).values().sum()
+    }
+
+    /// The same by what was done to them.
+    pub fn faults_by_kind(&self) -> BTreeMap<&'static str, usize> {
+        lock(&self.shared.faults).clone()
     }
 
     /// How many requests are on their way.
@@ -197,8 +203,17 @@ async fn pass(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Res
         seen.len() - 1
     };
     let rules: Vec<Arc<Rule>> = lock(&shared.rules).clone();
-    let faults: Vec<Fault> = rules.iter().filter_map(|rule| rule.draw(&asked, &shared.dice)).collect();
-    shared.faults.fetch_add(faults.len(), Ordering::SeqCst);
+    let empty = request.body().is_end_stream();
+    let drawn = rules.iter().filter_map(|rule| Some((rule.draw(&asked, &shared.dice)?, rule.counted)));
+    // Where there is no body to break off in, the connection breaks before it.
+    let mut faults = Vec::new();
+    for (fault, counted) in drawn {
+        let fault = if empty && matches!(fault, Fault::CutUpload(_)) { Fault::Cut } else { fault };
+        if counted {
+            *lock(&shared.faults).entry(fault.kind()).or_default() += 1;
+        }
+        faults.push(fault);
+    }
 
     let mut upload = body::whole(request.into_parts());
     for fault in &faults {

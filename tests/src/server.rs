@@ -21,7 +21,9 @@ pub enum Kind {
     Moto,
     /// dayfly's endpoint, made to ignore `If-Match` and `If-None-Match` as some stores do.
     IgnoresConditions,
-    /// s3rver, which does so by itself.
+    /// dayfly's endpoint, made to let one conditional write in 200 through, as a store does that loses races now and then.
+    Lossy,
+    /// s3rver, which ignores them by itself.
     S3rver,
     /// No server: a folder, for `--local`.
     Folder,
@@ -88,9 +90,13 @@ fn command(kind: Kind, buckets: &Path, port: u16) -> Option<(Command, Keys)> {
             command = Command::new(python());
             command.arg(sources().join("tests/moto_locked.py")).arg(port.to_string());
         }
-        Kind::IgnoresConditions => {
+        Kind::IgnoresConditions | Kind::Lossy => {
             command = Command::new(program("dayfly-test-endpoint"));
-            command.arg(buckets).arg(port.to_string()).arg("--ignore-conditions");
+            command.arg(buckets).arg(port.to_string());
+            match kind {
+                Kind::Lossy => command.args(["--one-in", "200"]),
+                _ => command.arg("--ignore-conditions"),
+            };
         }
         Kind::S3rver => {
             command = Command::new(s3rver()?);
@@ -233,7 +239,7 @@ impl Server {
                 stream.read_to_string(&mut answer).expect("moto answers");
                 assert!(answer.starts_with("HTTP/1.1 200"), "moto made no bucket: {answer}");
             }
-            Kind::Endpoint | Kind::IgnoresConditions | Kind::Folder => {
+            Kind::Endpoint | Kind::IgnoresConditions | Kind::Lossy | Kind::Folder => {
                 std::fs::create_dir_all(self.folder(bucket)).expect("a folder for the bucket");
             }
             // It was told at its start.

@@ -1,13 +1,13 @@
 //! Conditions on reads and on writes.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
+use dayfly_shared::rng::{Dice as _, StdDice};
 use dayfly_shared::store::{Condition, ETag, ObjectMeta};
 use hyper::{HeaderMap, StatusCode};
 use s3s::dto::{ETagCondition, Timestamp};
 use s3s::{S3Error, S3Result, s3_error};
 use time::OffsetDateTime;
 
+use super::Lossy;
 use super::answer::{at, error};
 
 /// The conditions of a read (RFC 9110, section 13).
@@ -102,14 +102,13 @@ pub(super) fn of_headers(headers: &HeaderMap) -> S3Result<Condition> {
 /// How exactly conditions on writes are kept: exactly, but for the faults of the settings.
 pub(super) struct Strictness {
     ignore: bool,
-    lossy: Option<u32>,
-    seen: AtomicU32,
+    lossy: Option<(u64, StdDice)>,
 }
 
 impl Strictness {
     /// See the settings of the same names.
-    pub(super) fn new(ignore: bool, lossy: Option<u32>) -> Self {
-        Self { ignore, lossy, seen: AtomicU32::new(0) }
+    pub(super) fn new(ignore: bool, lossy: Option<Lossy>) -> Self {
+        Self { ignore, lossy: lossy.map(|lossy| (lossy.one_in.max(1).into(), StdDice::seeded(lossy.seed))) }
     }
 
     /// The condition that the store is given.
@@ -123,11 +122,7 @@ impl Strictness {
     }
 
     fn lets_through(&self) -> bool {
-        if self.ignore {
-            return true;
-        }
-        let Some(every) = self.lossy.filter(|&every| every > 0) else { return false };
-        (self.seen.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every)
+        self.ignore || self.lossy.as_ref().is_some_and(|(one_in, dice)| dice.below(*one_in) == 0)
     }
 }
 
@@ -177,10 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn a_lossy_endpoint_lets_every_nth_through() {
-        let lossy = Strictness::new(false, Some(3));
-        let kept: Vec<bool> = (0..6).map(|_| lossy.apply(Condition::Create) == Condition::Create).collect();
-        assert_eq!(kept, [true, true, false, true, true, false]);
+    fn a_lossy_endpoint_lets_one_in_so_many_through() {
+        let lossy = Strictness::new(false, Some(Lossy { one_in: 200, seed: 1 }));
+        let through = (0..20_000).filter(|_| lossy.apply(Condition::Create) == Condition::Overwrite).count();
+        assert!((50..150).contains(&through), "{through} of 20,000 at one in 200");
+        let all = Strictness::new(false, Some(Lossy { one_in: 1, seed: 1 }));
+        assert_eq!(all.apply(Condition::Create), Condition::Overwrite);
         assert_eq!(Strictness::new(true, None).apply_to_delete(Some(ETag::new("x"))), None);
         assert_eq!(Strictness::new(false, None).apply(Condition::Create), Condition::Create);
     }

@@ -22,7 +22,8 @@ pub struct Sighting {
     pub etag: Option<ETag>,
     /// Since when, on this agent's clock, it has been this version.
     pub since: Moment,
-    /// The version's age by the store's own clock when it was last looked at: `Date` less `LastModified`, of one answer.
+    /// How old the version was then by the store's own clock (`Date` less `LastModified`, of one answer): the most that any
+    /// look since then has shown. Both have whole seconds, so a single look tells up to a second too little or too much.
     pub age: Option<Duration>,
     /// How long such a lease lasts, slack included: from its body once read, else the job's.
     pub expiry: Duration,
@@ -279,13 +280,7 @@ impl Board {
     }
 
     fn verdict(&self, now: Moment) -> Verdict {
-        let expiry = |s: &Sighting| {
-            let by_own_clock = s.since.after(s.expiry);
-            match s.age {
-                Some(age) => by_own_clock.min(now.after(s.expiry.saturating_sub(age))),
-                None => by_own_clock,
-            }
-        };
+        let expiry = |s: &Sighting| s.since.after(s.expiry.saturating_sub(s.age.unwrap_or_default())).max(now);
         Verdict { all_closed: self.all_closed(), look_again: self.seen.values().map(expiry).min() }
     }
 
@@ -330,7 +325,8 @@ impl Board {
         };
         let sighting = self.seen.entry(chunk).or_insert_with(|| fresh.clone());
         if sighting.etag.as_ref() == Some(&etag) {
-            sighting.age = age;
+            let then = age.map(|age| age.saturating_sub(now.since(sighting.since)));
+            sighting.age = sighting.age.max(then);
         } else {
             *sighting = fresh;
         }
@@ -364,12 +360,13 @@ impl Board {
     }
 }
 
-/// Expired: this agent saw the same version for the whole time on its own clock; or the store's clock says so.
+/// Expired: as old as it was when first seen, by the store's clock, and for as long as this agent has seen it since, by its
+/// own.
 fn is_expired(sighting: &Sighting, now: Moment) -> bool {
     if Defect::NoExpiry.is_planted() {
         return false;
     }
-    now.since(sighting.since) > sighting.expiry || sighting.age.is_some_and(|age| age > sighting.expiry)
+    now.since(sighting.since) + sighting.age.unwrap_or_default() > sighting.expiry
 }
 
 fn worth_a_look(sighting: &Sighting, now: Moment) -> bool {

@@ -4,11 +4,13 @@
 //! a listing otherwise, is found here before a job relies on it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Attributes, Condition, ETag, Outcome, Rejection, Store, StoreError, StoreExt};
+use super::{Attributes, Condition, ETag, Entry, Outcome, Rejection, Store, StoreError, StoreErrorKind, StoreExt};
 use crate::rng::Dice;
 
 mod listing;
@@ -26,12 +28,14 @@ pub struct Scope {
     pub rounds: u32,
     /// How many contend in each round, at least 2.
     pub width: u32,
+    /// How many rounds go on at once, each at an object of its own.
+    pub at_once: u32,
 }
 
 impl Default for Scope {
     /// Under `scratch/`, with few enough rounds that a run against S3 takes seconds and costs a fraction of a cent.
     fn default() -> Self {
-        Self { prefix: "scratch/".to_owned(), rounds: 10, width: 8 }
+        Self { prefix: "scratch/".to_owned(), rounds: 10, width: 8, at_once: 2 }
     }
 }
 
@@ -42,14 +46,14 @@ pub struct Check {
     pub name: &'static str,
     /// What holds if the check passes, in one sentence.
     pub meaning: &'static str,
-    /// Whether a job relies on it. If not, a failure is worth knowing and no more.
-    pub needed: bool,
+    /// Why a job does without it: then a failure is worth knowing, and no more. None: it relies on it.
+    pub harmless: Option<&'static str>,
     run: for<'a> fn(&'a Scratch<'a>) -> BoxFuture<'a, Result<String, Trouble>>,
 }
 
 impl fmt::Debug for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Check").field("name", &self.name).field("needed", &self.needed).finish_non_exhaustive()
+        f.debug_struct("Check").field("name", &self.name).field("harmless", &self.harmless).finish_non_exhaustive()
     }
 }
 
@@ -60,10 +64,19 @@ pub struct Finding {
     pub name: &'static str,
     /// [`Check::meaning`].
     pub meaning: &'static str,
-    /// [`Check::needed`].
-    pub needed: bool,
+    /// [`Check::harmless`].
+    pub harmless: Option<&'static str>,
+    /// How many rounds were run, if it is a race.
+    pub rounds: u32,
     /// How it went.
     pub verdict: Verdict,
+}
+
+impl Finding {
+    /// Whether a job relies on it.
+    pub fn needed(&self) -> bool {
+        self.harmless.is_none()
+    }
 }
 
 /// How a check went.
@@ -113,8 +126,27 @@ pub async fn check(store: &dyn Store, dice: &dyn Dice, scope: &Scope) -> Vec<Fin
 impl Check {
     /// Runs this check against `store`. What it put there is removed again, as far as the store lets it.
     pub async fn run(&self, store: &dyn Store, dice: &dyn Dice, scope: &Scope) -> Finding {
-        let prefix = format!("{}{}/{}/", scope.prefix, dice.nonce(), self.name.replace('/', "-"));
-        let scratch = Scratch { store, dice, prefix, rounds: scope.rounds.max(1), width: scope.width.max(2) };
+        self.run_while(store, dice, scope, &|| true).await
+    }
+
+    /// The same; a race begins no further round, but its first, once `go_on` says no.
+    pub async fn run_while(
+        &self,
+        store: &dyn Store,
+        dice: &dyn Dice,
+        scope: &Scope,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Finding {
+        let scratch = Scratch {
+            store,
+            dice,
+            prefix: format!("{}{}/{}/", scope.prefix, dice.nonce(), self.name.replace('/', "-")),
+            rounds: scope.rounds.max(1),
+            width: scope.width.max(2),
+            at_once: scope.at_once.max(1),
+            go_on,
+            run: AtomicU32::new(0),
+        };
         let result = (self.run)(&scratch).await;
         let cleared = scratch.clear().await;
         let verdict = match (result, cleared) {
@@ -125,7 +157,8 @@ impl Check {
                 Verdict::Open(format!("{error}; objects were left under {}", store.place(&scratch.prefix)))
             }
         };
-        Finding { name: self.name, meaning: self.meaning, needed: self.needed, verdict }
+        let rounds = scratch.run.load(Relaxed);
+        Finding { name: self.name, meaning: self.meaning, harmless: self.harmless, rounds, verdict }
     }
 }
 
@@ -177,6 +210,11 @@ struct Scratch<'a> {
     prefix: String,
     rounds: u32,
     width: u32,
+    at_once: u32,
+    /// Whether another round may begin.
+    go_on: &'a (dyn Fn() -> bool + Sync),
+    /// Rounds that were run.
+    run: AtomicU32,
 }
 
 impl Scratch<'_> {
@@ -215,15 +253,39 @@ impl Scratch<'_> {
         bytes.into()
     }
 
-    /// Removes what the check put there. With `If-Match`, the only deletes that an agent's permissions allow.
+    /// Removes what the check put there.
     async fn clear(&self) -> super::Result<()> {
-        for upload in self.store.uploads(&self.prefix).await? {
-            self.store.upload_abort(&upload).await?;
-        }
-        for entry in self.store.list_all(&self.prefix).await? {
-            self.store.delete(&entry.key, Some(&entry.etag)).await?;
-        }
-        Ok(())
+        sweep(self.store, &self.prefix).await.map(|_| ())
+    }
+}
+
+/// Objects that are removed together: with S3's some 30 ms a delete, a thousand take a second.
+const REMOVED_AT_ONCE: usize = 32;
+
+/// Removes every object and every upload under way below `prefix`, which nobody else may use; how many there were.
+///
+/// # Errors
+/// A store that refuses a call.
+pub async fn sweep(store: &dyn Store, prefix: &str) -> super::Result<usize> {
+    let uploads = match store.uploads(prefix).await {
+        // It cannot be asked for them; that is no reason to leave the objects.
+        Err(error) if error.kind == StoreErrorKind::Unsupported => Vec::new(),
+        uploads => uploads?,
+    };
+    let entries = store.list_all(prefix).await?;
+    let aborts = uploads.iter().map(|upload| store.upload_abort(upload));
+    stream::iter(aborts).buffer_unordered(REMOVED_AT_ONCE).try_collect::<()>().await?;
+    let deletes = entries.iter().map(|entry| remove(store, entry));
+    stream::iter(deletes).buffer_unordered(REMOVED_AT_ONCE).try_collect::<()>().await?;
+    Ok(uploads.len() + entries.len())
+}
+
+/// With `If-Match` first, the only deletes that an agent's permissions allow; where a store cannot do that, plainly.
+async fn remove(store: &dyn Store, entry: &Entry) -> super::Result<()> {
+    match store.delete(&entry.key, Some(&entry.etag)).await {
+        Ok(Outcome::Applied(()) | Outcome::Rejected(Rejection::Missing)) => Ok(()),
+        Err(error) if error.kind == StoreErrorKind::Denied => Err(error),
+        _ => store.delete(&entry.key, None).await.map(|_| ()),
     }
 }
 

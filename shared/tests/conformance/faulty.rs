@@ -19,6 +19,7 @@ pub enum Fault {
     UpdateCreates,
     OverwriteIsCreate,
     IgnoresDeleteMatch,
+    DeleteLeavesObject,
     FolderReadsAsObject,
     LosesAByte,
     IgnoresRange,
@@ -38,6 +39,8 @@ pub enum Fault {
     IgnoresCreateAtCompletion,
     RejectionDropsUpload,
     AbortDoesNothing,
+    CompletesAgain,
+    TakesLateParts,
     ListsAllUploads,
     TakesAnyParts,
     CreateIsNoSwap,
@@ -51,10 +54,11 @@ use Fault::*;
 /// The faults, and the checks that have to find each.
 pub const FAULTS: &[(Fault, &[&str])] = &[
     (IgnoresCreate, &["objects/create", "races/create"]),
-    (IgnoresUpdate, &["objects/update", "races/update", "races/delete"]),
+    (IgnoresUpdate, &["objects/update", "races/update", "races/count", "races/delete"]),
     (UpdateCreates, &["objects/update", "objects/delete"]),
     (OverwriteIsCreate, &["objects/overwrite", "multipart/taken"]),
-    (IgnoresDeleteMatch, &["objects/delete", "races/delete"]),
+    (IgnoresDeleteMatch, &["objects/stale-delete", "races/delete"]),
+    (DeleteLeavesObject, &["objects/delete"]),
     (FolderReadsAsObject, &["objects/absent"]),
     (LosesAByte, &["objects/content"]),
     (IgnoresRange, &["objects/ranges"]),
@@ -73,11 +77,13 @@ pub const FAULTS: &[(Fault, &[&str])] = &[
     (UploadLosesMetadata, &["multipart/create"]),
     (IgnoresCreateAtCompletion, &["multipart/taken", "races/multipart"]),
     (RejectionDropsUpload, &["multipart/taken"]),
-    (AbortDoesNothing, &["multipart/abort"]),
+    (AbortDoesNothing, &["multipart/abort", "multipart/late"]),
+    (CompletesAgain, &["multipart/twice"]),
+    (TakesLateParts, &["multipart/late"]),
     (ListsAllUploads, &["multipart/list"]),
     (TakesAnyParts, &["multipart/refused"]),
     (CreateIsNoSwap, &["races/create"]),
-    (UpdateIsNoSwap, &["races/update", "races/delete"]),
+    (UpdateIsNoSwap, &["races/update", "races/count", "races/delete"]),
     (DeleteIsNoSwap, &["races/delete"]),
     (CompletionIsNoSwap, &["races/multipart"]),
 ];
@@ -228,6 +234,7 @@ impl Store for Faulty {
         let key = &self.key(key);
         match (self.fault, only) {
             (IgnoresDeleteMatch, Some(_)) => self.inner.delete(key, None).await,
+            (DeleteLeavesObject, _) => Ok(Outcome::Applied(())),
             (DeleteIsNoSwap, Some(only)) => {
                 self.check_then(key, &Condition::Update(only.clone()), self.inner.delete(key, None)).await
             }
@@ -241,7 +248,10 @@ impl Store for Faulty {
     }
 
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> Result<Part> {
-        self.inner.upload_part(upload, number, body).await
+        match self.inner.upload_part(upload, number, body).await {
+            Err(_) if self.fault == TakesLateParts => Ok(Part { number, etag: ETag::new("late"), checksum: None }),
+            part => part,
+        }
     }
 
     async fn upload_complete(&self, upload: &Upload, parts: &[Part], cond: &Condition) -> Result<Outcome<ETag>> {
@@ -250,6 +260,12 @@ impl Store for Faulty {
             IgnoresCreateAtCompletion => overwrite.await,
             CompletionIsNoSwap => self.check_then(&upload.key, cond, overwrite).await,
             OverwriteIsCreate => self.inner.upload_complete(upload, parts, &Condition::Create).await,
+            CompletesAgain => match self.inner.upload_complete(upload, parts, cond).await? {
+                Outcome::Rejected(Rejection::NoSuchUpload) => {
+                    self.inner.put(&upload.key, "own".into(), &Attributes::default(), &Condition::Overwrite).await
+                }
+                outcome => Ok(outcome),
+            },
             RejectionDropsUpload => {
                 let outcome = self.inner.upload_complete(upload, parts, cond).await?;
                 if matches!(outcome, Outcome::Rejected(_)) {

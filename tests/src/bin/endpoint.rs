@@ -1,14 +1,19 @@
 //! A folder of buckets as an S3 endpoint, with the faults that `dayfly serve` does not offer. Keys come from the
 //! environment, as for any S3 client; it ends when standard input does.
 //!
-//! `dayfly-test-endpoint FOLDER PORT [--ignore-conditions | --one-in N]`
+//! `dayfly-test-endpoint FOLDER PORT [--ignore-conditions | --one-in N]`; `DAYFLY_SEED` decides which ones of N.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use dayfly_controller::endpoint::{BucketDirectory, Endpoint, EndpointSettings};
+use dayfly_controller::endpoint::{BucketDirectory, Endpoint, EndpointSettings, Lossy};
 use dayfly_shared::clock::{Clock, SystemClock};
+
+/// One and the same unless told.
+fn seed() -> Result<u64, std::num::ParseIntError> {
+    std::env::var("DAYFLY_SEED").map_or(Ok(1), |seed| seed.parse())
+}
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,7 +24,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     match faults {
         [] => {}
         [fault] if fault == "--ignore-conditions" => settings.ignore_conditions = true,
-        [fault, n] if fault == "--one-in" => settings.lossy_conditions = Some(n.parse()?),
+        [fault, n] if fault == "--one-in" => {
+            settings.lossy_conditions = Some(Lossy { one_in: n.parse()?, seed: seed()? });
+        }
         other => return Err(format!("unknown fault {other:?}").into()),
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -38,14 +38,33 @@ impl Fault {
     pub fn slow_down() -> Self {
         Fault::Answer(503, "SlowDown".to_owned())
     }
+
+    /// What it is called where faults are counted.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fault::Hold(_) => "held",
+            Fault::HoldAnswer(_) => "answer held",
+            Fault::HoldDownload(..) => "download held",
+            Fault::Delay(_) => "delayed",
+            Fault::Cut => "cut before",
+            Fault::CutUpload(_) => "upload cut",
+            Fault::CutAnswer => "answer cut",
+            Fault::CutDownload(_) => "download cut",
+            Fault::Answer(..) => "answered instead",
+            Fault::AnswerAfter(..) => "answered wrongly",
+        }
+    }
 }
 
 type Test = Box<dyn Fn(&Asked) -> bool + Send + Sync>;
+type Draw = Box<dyn Fn(&StdDice) -> Fault + Send + Sync>;
 
 /// A kind of request, and what is done to it.
 pub struct Rule {
     tests: Vec<Test>,
-    fault: Option<Fault>,
+    fault: Option<Draw>,
+    /// Whether it counts among the faults.
+    pub(super) counted: bool,
     /// Of a thousand requests that match, so many meet the fault.
     per_mille: u64,
     /// How many more requests pass unharmed, and how many more meet the fault.
@@ -55,7 +74,7 @@ pub struct Rule {
 impl Rule {
     /// Every request.
     pub fn any() -> Self {
-        Self { tests: Vec::new(), fault: None, per_mille: 1000, skip_and_left: Mutex::new((0, None)) }
+        Self { tests: Vec::new(), fault: None, counted: true, per_mille: 1000, skip_and_left: Mutex::new((0, None)) }
     }
 
     /// Requests with this method.
@@ -98,6 +117,13 @@ impl Rule {
         self
     }
 
+    /// It is no fault, but how things are in this test: it is not counted.
+    #[must_use]
+    pub fn uncounted(mut self) -> Self {
+        self.counted = false;
+        self
+    }
+
     /// Not the first so many.
     #[must_use]
     pub fn after(self, skip: u32) -> Self {
@@ -114,8 +140,14 @@ impl Rule {
 
     /// This is what is done to them.
     #[must_use]
-    pub fn then(mut self, fault: Fault) -> Self {
-        self.fault = Some(fault);
+    pub fn then(self, fault: Fault) -> Self {
+        self.then_one_of(move |_| fault.clone())
+    }
+
+    /// What is done to each of them is drawn by the proxy's seed.
+    #[must_use]
+    pub fn then_one_of(mut self, draw: impl Fn(&StdDice) -> Fault + Send + Sync + 'static) -> Self {
+        self.fault = Some(Box::new(draw));
         self
     }
 
@@ -137,6 +169,6 @@ impl Rule {
             Some(left) => *left -= 1,
             None => {}
         }
-        self.fault.clone()
+        self.fault.as_ref().map(|draw| draw(dice))
     }
 }

@@ -1,7 +1,9 @@
 //! dayfly's programs as processes, over S3.
 
+mod chaos;
 mod controller;
 mod death;
+mod doctor;
 mod faults;
 mod large;
 mod life;

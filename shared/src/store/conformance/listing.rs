@@ -9,31 +9,31 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "listing/order",
         meaning: "keys come in the order of their UTF-8 bytes, each with its size and ETag",
-        needed: true,
+        harmless: None,
         run: |s| Box::pin(order(s)),
     },
     Check {
         name: "listing/pages",
         meaning: "pages of any size give every key once, and start after any key, present or not",
-        needed: true,
+        harmless: None,
         run: |s| Box::pin(pages(s)),
     },
     Check {
         name: "listing/prefix",
         meaning: "only keys that begin with the prefix come, and the prefix need not end at a folder",
-        needed: true,
+        harmless: None,
         run: |s| Box::pin(prefix(s)),
     },
     Check {
         name: "listing/folders",
         meaning: "folded, each folder comes once whatever the page size, and only keys right under the prefix beside them",
-        needed: true,
+        harmless: None,
         run: |s| Box::pin(folders(s)),
     },
     Check {
         name: "listing/fresh",
         meaning: "a listing shows every write and delete that was applied before it",
-        needed: true,
+        harmless: None,
         run: |s| Box::pin(fresh(s)),
     },
 ];

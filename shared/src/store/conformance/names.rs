@@ -8,25 +8,25 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "names/usual",
         meaning: "keys with spaces, signs and letters of all kinds, up to 1024 bytes, are kept as they are",
-        needed: true,
+        harmless: None,
         run: |s| Box::pin(usual(s)),
     },
     Check {
         name: "names/odd",
         meaning: "keys with empty components, with . and .. and with control characters are kept as they are",
-        needed: false,
+        harmless: Some("dayfly refuses such names, and never makes one"),
         run: |s| Box::pin(odd(s)),
     },
     Check {
         name: "names/folders",
         meaning: "a key may also be the folder of another, whichever comes and goes first",
-        needed: true,
+        harmless: None,
         run: |s| Box::pin(folders(s)),
     },
 ];
 
 async fn usual(s: &Scratch<'_>) -> Result<String, Trouble> {
-    let longest = "n".repeat(KEY_MAX_BYTES - s.prefix.len());
+    let longest = "n".repeat(KEY_MAX_BYTES.saturating_sub(s.prefix.len()).max(1));
     let wide = "\u{fc}".repeat(200);
     let long = "x".repeat(255);
     let longer = format!("{}/{}.dat", "y".repeat(300), "z".repeat(256));
