@@ -4,6 +4,7 @@ pub mod configurations;
 pub mod fleet;
 pub mod pooled;
 pub mod search;
+pub mod views;
 
 use std::time::Duration;
 
@@ -28,6 +29,20 @@ pub fn run(options: &Options) -> bool {
         if options.only.as_ref().is_some_and(|only| !setup.name.contains(only.as_str())) { continue; }
         println!("{} {:?}", setup.name, setup.bounds);
         let fleet = fleet::Fleet::new(setup);
+        let f = search::search(&fleet, caps);
+        println!("  states {} transitions {} depth {} ends {} {:.1}s", f.states, f.transitions, f.depth, f.ends, f.took.as_secs_f64());
+        match f.verdict {
+            search::Verdict::Violated { property, trace } => {
+                println!("  VIOLATED {property}");
+                for (n, line) in trace.iter().enumerate().take(150) { println!("   {n:3} {line}"); }
+            }
+            v => println!("  {v:?}"),
+        }
+    }
+    for setup in configurations::views() {
+        if options.only.as_ref().is_some_and(|only| !setup.name.contains(only.as_str())) { continue; }
+        println!("{} {:?}", setup.name, setup.troubles);
+        let fleet = views::Views::new(setup);
         let f = search::search(&fleet, caps);
         println!("  states {} transitions {} depth {} ends {} {:.1}s", f.states, f.transitions, f.depth, f.ends, f.took.as_secs_f64());
         match f.verdict {

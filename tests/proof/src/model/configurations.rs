@@ -36,3 +36,16 @@ pub fn slice() -> Vec<Setup> {
         Setup { name: "timed", agents: 2, bounds: Bounds { lost: 1, pauses: 1, ..NONE }, horizon: Some(16), ..ONE },
     ]
 }
+
+/// Views.
+pub fn views() -> Vec<super::views::Setup> {
+    use super::views::{Setup, Troubles};
+    let none = Troubles::default();
+    vec![
+        Setup { name: "v none", seeded: &["a"], additions: &[], troubles: none },
+        Setup { name: "v late", seeded: &["a"], additions: &[], troubles: Troubles { late: 1, ..none } },
+        Setup { name: "v add", seeded: &["a"], additions: &["b"], troubles: none },
+        Setup { name: "v fail", seeded: &["a"], additions: &["a"], troubles: Troubles { letters: 1, ..none } },
+        Setup { name: "v two", seeded: &["a", "b"], additions: &[], troubles: none },
+    ]
+}
