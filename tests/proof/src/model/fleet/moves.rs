@@ -48,7 +48,9 @@ impl Fleet {
             }
             Mode::Idle(verdict) => {
                 steps.extend((0..draws).map(|draw| Step::Choose(n, draw)));
-                if may_stand_by(agent) {
+                // It ends only if another has the standby seat, or has just had it: then the end may as well come first.
+                let others = world.agents.iter().filter(|a| a.is_there()).count() > 1;
+                if others && may_stand_by(agent) {
                     steps.push(Step::End(n));
                 }
                 if verdict.idle(false) == Idle::Finish {
