@@ -59,7 +59,7 @@ pub fn slice() -> Vec<Configuration> {
         Setup { name: "3 agents, 1 task: answers lost", bounds: Bounds { lost: 1, conflicts: 1, ..NONE }, ..THREE },
         Setup { name: "3 agents, 1 task: late writes", bounds: Bounds { late: 1, ..NONE }, ..THREE },
         Setup { name: "3 agents, 1 task: expiry", bounds: Bounds { expiries: 1, ..NONE }, ..THREE },
-        Setup { name: "3 agents, 1 task: crashes", bounds: Bounds { crashes: 2, launches: 1, ..NONE }, ..THREE },
+        Setup { name: "3 agents, 1 task: crashes", bounds: Bounds { crashes: 2, ..NONE }, ..THREE },
         Setup { name: "3 agents, 1 task: drain", bounds: Bounds { drains: 1, ..NONE }, ..THREE },
         Setup {
             name: "2 agents, 1 task: a little of everything",
@@ -93,13 +93,13 @@ pub fn slice() -> Vec<Configuration> {
         Setup {
             name: "2 agents, 1 task that takes agents with it",
             lost_before: true,
-            bounds: Bounds { crashes: 3, expiries: 1, lost: 1, drains: 1, ..NONE },
+            bounds: Bounds { crashes: 3, expiries: 1, lost: 1, ..NONE },
             ..TWO
         },
         Setup {
             name: "2 agents by the clock",
-            bounds: Bounds { lost: 1, pauses: 1, ..NONE },
-            horizon: Some(14),
+            bounds: Bounds { pauses: 1, ..NONE },
+            horizon: Some(12),
             ..TWO
         },
     ]);
@@ -112,9 +112,9 @@ pub fn slice() -> Vec<Configuration> {
             troubles: Troubles { late: 1, lost: 1, ..CALM },
         },
         ViewsSetup {
-            name: "views: a task given up",
-            seeded: &["a"],
-            additions: &[],
+            name: "views: a line added, and given up",
+            seeded: &[],
+            additions: &["a"],
             troubles: Troubles { letters: 1, late_outputs: 1, ..CALM },
         },
     ]);
@@ -136,10 +136,10 @@ pub fn deep() -> Vec<Configuration> {
             ..TWO
         },
         Setup {
-            name: "3 agents by the clock",
+            name: "2 agents by the clock, longer",
             bounds: Bounds { lost: 1, pauses: 1, ..NONE },
-            horizon: Some(14),
-            ..THREE
+            horizon: Some(18),
+            ..TWO
         },
     ]);
     let views = views(vec![
@@ -160,10 +160,10 @@ pub const CATCHES: [(Defect, &str); 12] = [
     (Defect::DeleteWithoutCondition, "3 agents, 1 task: expiry"),
     (Defect::BodyWithoutNonce, "2 agents by the clock"),
     (Defect::AdoptByName, "2 agents, 1 task: late writes and lost ones"),
-    (Defect::NoExpiry, "3 agents, 1 task: crashes"),
+    (Defect::NoExpiry, "2 agents, 2 chunks"),
     (Defect::ConflictMeansTaken, "3 agents, 1 task: answers lost"),
     (Defect::TrimBeforeCompleted, "views: plan made twice"),
-    (Defect::ListBeforeRead, "views: plan made twice"),
+    (Defect::ListBeforeRead, "views: a line added, and given up"),
     (Defect::RetryWithNewNonce, "3 agents, 1 task: answers lost"),
     (Defect::AttemptUsedTwice, "2 agents, 2 tasks: takeovers"),
     (Defect::EndWithReleasedLeft, "3 agents, 1 task: drain"),

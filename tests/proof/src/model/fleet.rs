@@ -245,7 +245,8 @@ impl Model for Fleet {
                 steps.push(Step::Ghost(n));
             }
         }
-        if self.setup.horizon.is_some_and(|h| world.time < h) && self.all_is_done_for_now(world) {
+        let before_end = self.setup.horizon.is_some_and(|horizon| world.time < horizon) && !self.is_over(world);
+        if before_end && self.all_is_done_for_now(world) {
             steps.push(Step::Advance);
         }
     }

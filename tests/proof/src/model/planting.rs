@@ -26,9 +26,10 @@ pub fn run(caps: Caps) -> bool {
                 found.states,
                 found.took.as_secs_f64()
             ),
-            _ => {
+            other => {
                 all = false;
-                println!("{defect:?}: NOT found ({name})");
+                let (verdict, states) = other.map_or((None, 0), |(verdict, f)| (Some(verdict), f.states));
+                println!("{defect:?}: NOT found in {states} states ({name}; {verdict:?})");
             }
         }
     }

@@ -30,7 +30,7 @@ impl Fleet {
         if left.crashes > 0 {
             steps.push(Step::Crash(n));
         }
-        if left.pauses > 0 {
+        if left.pauses > 0 && agent.tenure().is_some() {
             steps.push(Step::Pause(n));
         }
         let draws = u8::try_from(self.places.len()).unwrap_or(1);

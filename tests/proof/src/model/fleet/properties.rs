@@ -10,6 +10,7 @@ pub fn all() -> Vec<Property<Fleet>> {
         Property::always("a committed output is never replaced", outputs_stay),
         Property::always("a semaphore is deleted as judged, after its result", deletes_are_right),
         Property::always("a result comes after every decision", results_come_last),
+        Property::always("a chunk is taken for closed after every decision", closes_come_last),
         Property::always("one's own write is known for one's own", own_writes_are_known),
         Property::always("nobody else's write is taken for one's own", adoptions_are_right),
         Property::always("no attempt's name is used twice", attempts_are_new),
@@ -34,7 +35,12 @@ pub fn results_come_last(_: &Fleet, world: &World) -> bool {
     !world.broken.has(Broken::RESULT_EARLY)
 }
 
-/// An agent never takes a chunk for another's while the semaphore that stands is what it wrote.
+/// … and nobody takes a chunk for closed before.
+pub fn closes_come_last(_: &Fleet, world: &World) -> bool {
+    !world.broken.has(Broken::CLOSED_EARLY)
+}
+
+/// An agent never takes an open chunk for another's while the semaphore that stands is what it wrote.
 pub fn own_writes_are_known(_: &Fleet, world: &World) -> bool {
     !world.broken.has(Broken::OWN_NOT_KNOWN)
 }

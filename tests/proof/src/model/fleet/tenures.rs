@@ -223,7 +223,15 @@ impl Change<'_> {
         let mut board = (*self.agent.board).clone();
         board.settle(chunk, over, now.at);
         self.keep_board(board);
-        if matches!(over, TenureOver::NotOurs | TenureOver::Lost) {
+        let closed = self.world.bucket.results.contains(&self.fleet.key(chunk));
+        let decided = |task: &dayfly_shared::plan::Task| self.world.bucket.is_decided(task.id);
+        if matches!(over, TenureOver::AlreadyClosed | TenureOver::Closed(_))
+            && !self.fleet.tasks(chunk).iter().all(decided)
+        {
+            self.world.broken.set(Broken::CLOSED_EARLY);
+        }
+        // Once a result stands, a semaphore means nothing: a claim that was given up may put it back after the delete.
+        if matches!(over, TenureOver::NotOurs | TenureOver::Lost) && !closed {
             let standing = self.world.bucket.standing(self.fleet.key(chunk));
             let own = |s: &Standing| s.author == self.agent.nonce() && s.record.state == LeaseState::Held;
             if standing.is_some_and(own) {

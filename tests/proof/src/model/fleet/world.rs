@@ -59,6 +59,8 @@ impl Broken {
     pub const TAKEN_IN_TIME: u16 = 128;
     /// Two requests of one kind were under way for one tenure.
     pub const TWO_AT_ONCE: u16 = 256;
+    /// An agent took a chunk for closed before every task was decided.
+    pub const CLOSED_EARLY: u16 = 512;
 
     /// It happened.
     pub fn set(&mut self, flag: u16) {
