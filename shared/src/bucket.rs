@@ -63,6 +63,18 @@ pub fn reply_to_write(outcome: Result<Outcome<ETag>>) -> Reply {
     }
 }
 
+/// The reply that the outcome of deleting the version `etag` is to the state machine.
+pub fn reply_to_delete(outcome: Result<Outcome<()>>, etag: ETag) -> Reply {
+    match outcome {
+        Ok(Outcome::Applied(())) => Reply::Applied(etag),
+        Ok(Outcome::Rejected(Rejection::Conflict)) => Reply::Conflict,
+        Ok(Outcome::Rejected(Rejection::Missing)) => Reply::Missing,
+        Ok(Outcome::Rejected(_)) => Reply::Rejected,
+        Ok(Outcome::Unknown(_)) => Reply::Unknown,
+        Err(error) => reply_to_error(&error),
+    }
+}
+
 /// The reply that a failed call is to the state machine.
 pub fn reply_to_error(error: &StoreError) -> Reply {
     match error.kind {

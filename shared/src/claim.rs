@@ -13,7 +13,7 @@ mod board;
 mod lease;
 mod tenure;
 
-pub use board::{Board, Candidate, Coverage, Sighting, Verdict};
+pub use board::{Board, Candidate, Coverage, Idle, Sighting, Verdict};
 pub use lease::{Lease, LeaseAsk, LeaseNews, Prior};
 pub use tenure::{Effect, Event, RunEnd, Stage, Tenure, TenureOver, WorkAsk};
 

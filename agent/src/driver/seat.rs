@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use dayfly_shared::bucket::{age, reply_to_error, reply_to_write, semaphore_body};
+use dayfly_shared::bucket::{age, reply_to_delete, reply_to_error, reply_to_write, semaphore_body};
 use dayfly_shared::claim::{Lease, LeaseAsk, LeaseNews, Prior, Reply};
 use dayfly_shared::planted::Defect;
 use dayfly_shared::records::LeaseState;
-use dayfly_shared::store::{Attributes, ETag, Outcome, Rejection, Store};
+use dayfly_shared::store::{Attributes, ETag, Store};
 
 use super::agent::Agent;
 
@@ -177,14 +177,7 @@ pub async fn answer(store: &dyn Store, key: &str, ask: LeaseAsk) -> Reply {
             }
             Err(error) => reply_to_error(&error),
         },
-        LeaseAsk::Delete { etag } => match store.delete(key, only(&etag)).await {
-            Ok(Outcome::Applied(())) => Reply::Applied(etag),
-            Ok(Outcome::Rejected(Rejection::Conflict)) => Reply::Conflict,
-            Ok(Outcome::Rejected(Rejection::Missing)) => Reply::Missing,
-            Ok(Outcome::Rejected(_)) => Reply::Rejected,
-            Ok(Outcome::Unknown(_)) => Reply::Unknown,
-            Err(error) => reply_to_error(&error),
-        },
+        LeaseAsk::Delete { etag } => reply_to_delete(store.delete(key, only(&etag)).await, etag),
     }
 }
 

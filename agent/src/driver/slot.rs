@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use dayfly_shared::bucket::age;
-use dayfly_shared::claim::{Candidate, Prior, TenureOver, Verdict};
+use dayfly_shared::claim::{Candidate, Idle, Prior, TenureOver, Verdict};
 use dayfly_shared::clock::Moment;
 use dayfly_shared::ids::{AgentId, ChunkId, Nonce};
 use dayfly_shared::job::SCHEMA;
@@ -170,12 +170,9 @@ fn unreadable(agent: &Agent) -> Semaphore {
 /// Notes how a tenure ended.
 fn settle(agent: &Agent, chunk: ChunkId, over: TenureOver) {
     let now = agent.now().at;
+    agent.board().settle(chunk, &over, now);
     match over {
-        TenureOver::NotOurs | TenureOver::Lost => agent.board().end(chunk, true, now),
-        TenureOver::Released => agent.board().end(chunk, false, now),
-        TenureOver::AlreadyClosed => agent.board().end_closed(chunk),
         TenureOver::Closed(result) => {
-            agent.board().end_closed(chunk);
             let failed = |r: &dayfly_shared::records::TaskResult| matches!(r.outcome, TaskOutcome::Failed { .. });
             let failed = result.tasks.iter().filter(|r| failed(r)).count() as u64;
             let mut tally = agent.tally();
@@ -184,10 +181,8 @@ fn settle(agent: &Agent, chunk: ChunkId, over: TenureOver) {
             drop(tally);
             agent.mark_dirty();
         }
-        TenureOver::Broken(why) => {
-            agent.board().end(chunk, true, now);
-            agent.fail(why);
-        }
+        TenureOver::Broken(why) => agent.fail(why),
+        TenureOver::NotOurs | TenureOver::Lost | TenureOver::Released | TenureOver::AlreadyClosed => {}
     }
     agent.tally().active -= 1;
     agent.note_change();
@@ -221,7 +216,7 @@ async fn idle(
         }
         Err(error) => return agent.fail(error.to_string()),
     };
-    let alone = agent.tally().active == 0;
+    let next = verdict.idle(agent.tally().active > 0);
     // The end of a small job comes soon, so the first looks follow each other closely; then each heartbeat.
     let looks = agent.idle_looks.fetch_add(1, SeqCst).min(16);
     let mut wait = FIRST_LOOK.saturating_mul(1 << looks).min(agent.policy.heartbeat());
@@ -229,31 +224,26 @@ async fn idle(
         // A moment more than the lease's end, so that this look finds it expired.
         wait = wait.min(again.since(agent.now().at) + Duration::from_millis(50));
     }
-    if alone {
-        let closing = if !knows_the_plan {
+    let closing = match next {
+        Idle::LookAgain => {
+            seat.leave(agent).await;
             closing::Next::Wait
-        } else if verdict.all_closed {
-            closing::all_closed(agent).await
-        } else {
-            closing::others_work(agent, &mut seat).await
-        };
-        match closing {
-            closing::Next::Wait => {}
-            closing::Next::End(ending) => {
-                let _no_search = agent.search.lock().await;
-                // A refresh under way may be planning a segment.
-                let _no_refresh = agent.refresher.lock().await;
-                // A segment that was planned on the way here was not searched yet; one more refresh may plan another.
-                let news = changes.has_changed().unwrap_or(false) || refresher::is_behind(agent);
-                if agent.tally().active == 0 && !news {
-                    agent.decide(ending.exit, ending.why);
-                    agent.order(Orders::End);
-                    return;
-                }
-            }
         }
-    } else {
-        seat.leave(agent).await;
+        Idle::Finish | Idle::StandBy if !knows_the_plan => closing::Next::Wait,
+        Idle::Finish => closing::all_closed(agent).await,
+        Idle::StandBy => closing::others_work(agent, &mut seat).await,
+    };
+    if let closing::Next::End(ending) = closing {
+        let _no_search = agent.search.lock().await;
+        // A refresh under way may be planning a segment.
+        let _no_refresh = agent.refresher.lock().await;
+        // A segment that was planned on the way here was not searched yet; one more refresh may plan another.
+        let news = changes.has_changed().unwrap_or(false) || refresher::is_behind(agent);
+        if agent.tally().active == 0 && !news {
+            agent.decide(ending.exit, ending.why);
+            agent.order(Orders::End);
+            return;
+        }
     }
     tokio::select! {
         biased;
@@ -261,7 +251,7 @@ async fn idle(
         _ = changes.changed() => {}
         _ = orders.changed() => orders.mark_changed(),
     }
-    if alone {
+    if next != Idle::LookAgain {
         seat.keep(agent).await;
     }
 }

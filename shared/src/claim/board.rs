@@ -13,7 +13,7 @@ use crate::planted::Defect;
 use crate::records::{LeaseState, Semaphore};
 use crate::store::ETag;
 
-use super::{Policy, Prior};
+use super::{Policy, Prior, TenureOver};
 
 /// What is known of a semaphore that somebody else holds or held.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +68,29 @@ pub struct Verdict {
     pub all_closed: bool,
     /// When, at the earliest, a lease seen on the way may expire.
     pub look_again: Option<Moment>,
+}
+
+/// What an agent does after a search that found nothing free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Idle {
+    /// Another of its slots is at work: look again later.
+    LookAgain,
+    /// Every chunk known is closed: the job is over if a refresh finds nothing new.
+    Finish,
+    /// Others hold what is left: wait on a standby seat, or end if agents that are alive hold them all.
+    StandBy,
+}
+
+impl Verdict {
+    /// What comes of it for an agent that `works` on a chunk in another slot, or does not. No agent ends but through
+    /// [`Idle::Finish`] or [`Idle::StandBy`] (or because it was told to).
+    pub fn idle(self, works: bool) -> Idle {
+        match (works, self.all_closed) {
+            (true, _) => Idle::LookAgain,
+            (false, true) => Idle::Finish,
+            (false, false) => Idle::StandBy,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -208,6 +231,15 @@ impl Board {
         self.mine.remove(&chunk);
         self.search.misses = 0;
         self.close(chunk);
+    }
+
+    /// A tenure of the chunk ended so.
+    pub fn settle(&mut self, chunk: ChunkId, over: &TenureOver, now: Moment) {
+        match over {
+            TenureOver::NotOurs | TenureOver::Lost | TenureOver::Broken(_) => self.end(chunk, true, now),
+            TenureOver::Released => self.end(chunk, false, now),
+            TenureOver::AlreadyClosed | TenureOver::Closed(_) => self.end_closed(chunk),
+        }
     }
 
     /// Where this agent makes its very first claim: at a place drawn from its id, without a look at the listing.
