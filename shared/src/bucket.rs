@@ -137,10 +137,14 @@ impl JobBucket {
     /// # Errors
     /// A store that refuses, or that delivers nothing whole in some tries.
     pub async fn read(&self, key: &str) -> Result<Option<(ObjectMeta, Bytes)>> {
+        self.read_range(key, None).await
+    }
+
+    async fn read_range(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<(ObjectMeta, Bytes)>> {
         let mut tries = 1;
         loop {
             // A store that does not answer has been waited for there; here it would only be waited for again.
-            let Some(object) = self.store.get(key, None).await? else { return Ok(None) };
+            let Some(object) = self.store.get(key, range.clone()).await? else { return Ok(None) };
             let meta = object.meta.clone();
             match object.bytes().await {
                 Err(error) if tries < READ_TRIES && error.is_passing() => tries += 1,
@@ -231,9 +235,8 @@ impl JobBucket {
         let key = self.keys.segment_text(segment.segment);
         let whole = range.is_none();
         let wanted = range.as_ref().map_or(segment.text_bytes, |r| r.end - r.start);
-        let bytes = match self.store.get(&key, range).await? {
-            Some(object) => object.bytes().await?,
-            None => return Err(bad_record(&*self.store, &key, "it is gone, and the plan needs it")),
+        let Some((_, bytes)) = self.read_range(&key, range).await? else {
+            return Err(bad_record(&*self.store, &key, "it is gone, and the plan needs it"));
         };
         if bytes.len() as u64 != wanted || (whole && crate::plan::text_checksum(&bytes) != segment.text_checksum) {
             return Err(bad_record(&*self.store, &key, "it changed after it was planned; restore it"));

@@ -66,6 +66,10 @@ everywhere! {
         through(world, inputs.times(4), Fault::CutDownload(1)).await;
     }
 
+    async fn a_plan_that_breaks_off_on_the_way_down(world: &World) {
+        through(world, Rule::on(Method::GET).key_ends("/plan/0001.txt").times(2), Fault::CutDownload(5)).await;
+    }
+
     /// A store that is busy says so in bursts.
     async fn a_store_that_asks_to_slow_down(world: &World) {
         through(world, Rule::any().after(20).times(40), Fault::slow_down()).await;
