@@ -96,12 +96,7 @@ pub fn slice() -> Vec<Configuration> {
             bounds: Bounds { crashes: 3, expiries: 1, lost: 1, ..NONE },
             ..TWO
         },
-        Setup {
-            name: "2 agents by the clock",
-            bounds: Bounds { pauses: 1, ..NONE },
-            horizon: Some(12),
-            ..TWO
-        },
+        Setup { name: "2 agents by the clock", bounds: Bounds { pauses: 1, ..NONE }, horizon: Some(12), ..TWO },
     ]);
     let views = views(vec![
         ViewsSetup { name: "views: plan made twice", seeded: &["a", "b"], additions: &[], troubles: CALM },
@@ -115,7 +110,7 @@ pub fn slice() -> Vec<Configuration> {
             name: "views: a line added, and given up",
             seeded: &[],
             additions: &["a"],
-            troubles: Troubles { letters: 1, late_outputs: 1, ..CALM },
+            troubles: Troubles { letters: 1, ..CALM },
         },
     ]);
     fleet.chain(views).collect()
@@ -132,7 +127,16 @@ pub fn deep() -> Vec<Configuration> {
         Setup { name: "3 agents, 2 chunks", segments: &[&[1], &[1]], bounds: NONE, ..THREE },
         Setup {
             name: "2 agents, 1 task: more of everything",
-            bounds: Bounds { crashes: 2, late: 2, conflicts: 1, expiries: 2, heartbeats: 1, stalls: 1, lost: 1, ..NONE },
+            bounds: Bounds {
+                crashes: 2,
+                late: 2,
+                conflicts: 1,
+                expiries: 2,
+                heartbeats: 1,
+                stalls: 1,
+                lost: 1,
+                ..NONE
+            },
             ..TWO
         },
         Setup {

@@ -168,12 +168,7 @@ impl Fleet {
             since: Timestamp::default(),
             name: None,
             decided: 0,
-            running: Some(Running {
-                task: chunk.tasks[0].id,
-                attempt,
-                from: Timestamp::default(),
-                alone: false,
-            }),
+            running: Some(Running { task: chunk.tasks[0].id, attempt, from: Timestamp::default(), alone: false }),
             attempts: Vec::new(),
             losses: 1,
             tenures: Vec::new(),

@@ -99,7 +99,10 @@ pub fn run(configurations: impl Iterator<Item = Configuration>, caps: Caps) -> b
         states += found.states;
         largest = largest.max(found.states);
     }
-    println!("{states} states in all, {largest} in the largest configuration: {}", if all { "all hold" } else { "NOT all hold" });
+    println!(
+        "{states} states in all, {largest} in the largest configuration: {}",
+        if all { "all hold" } else { "NOT all hold" }
+    );
     all
 }
 
