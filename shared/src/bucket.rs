@@ -16,7 +16,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::ids::{AgentId, Attempt, ChunkId, TaskId};
 use crate::job::{JobSettings, Location, SCHEMA};
 use crate::keys::{Keys, View, output_name};
-use crate::plan::{Segment, stored_lines};
+use crate::plan::{Segment, SegmentText, Source, stored_lines};
 use crate::planted::Defect;
 use crate::records::{
     AgentRecord, Control, DeadLetter, LeaseState, ResultRecord, Semaphore, Summary, from_json, to_json,
@@ -36,6 +36,8 @@ const READ_TRIES: u32 = 3;
 
 /// User metadata of an output: the attempt that made it.
 pub const META_ATTEMPT: &str = "dayfly-attempt";
+/// User metadata of a segment's text: the version of `tasklist.txt` that its lines come from.
+pub const META_SOURCE: &str = "dayfly-source";
 /// User metadata of an output: its task.
 pub const META_TASK: &str = "dayfly-task";
 
@@ -260,7 +262,10 @@ impl JobBucket {
         }
         if lone {
             let text = self.read(&self.keys.segment_text(last + 1)).await?;
-            survey.lone_text = text.map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned());
+            survey.lone_text = text.map(|(meta, bytes)| SegmentText {
+                text: String::from_utf8_lossy(&bytes).into_owned(),
+                source: meta.metadata.get(META_SOURCE).and_then(|source| Source::parse(source)),
+            });
         }
         survey.closed = self.closed_after(ledger).await?.into_iter().map(|(chunk, _)| chunk).collect();
         // After the results: a task's dead letter is put before its chunk's result.
@@ -329,9 +334,14 @@ impl JobBucket {
     ///
     /// # Errors
     /// A store that refuses.
-    pub async fn put_segment_text(&self, number: u32, text: String) -> Result<Outcome<ETag>> {
+    pub async fn put_segment_text(&self, number: u32, text: impl Into<SegmentText>) -> Result<Outcome<ETag>> {
+        let SegmentText { text, source } = text.into();
+        let mut attributes = Attributes::text();
+        if let Some(source) = source {
+            attributes = attributes.with(META_SOURCE, source.to_string());
+        }
         let key = self.keys.segment_text(number);
-        self.store.put(&key, text.into(), &Attributes::text(), &Condition::Create).await
+        self.store.put(&key, text.into(), &attributes, &Condition::Create).await
     }
 
     /// Puts a segment's commit, if there is none: one try.

@@ -1,6 +1,6 @@
 //! The plan: the ordered, immutable tasks in segments, each cut into chunks.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,41 @@ pub struct Source {
     /// Its `LastModified`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<Timestamp>,
+}
+
+impl fmt::Display for Source {
+    /// As the text of a segment bears it in its metadata: `<tag> <time>`, or `<tag> -` without a time.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.modified {
+            Some(modified) => write!(f, "{} {modified}", self.etag),
+            None => write!(f, "{} -", self.etag),
+        }
+    }
+}
+
+impl Source {
+    /// Reads what [`Source`] shows; `None` if it is something else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (etag, time) = text.split_once(' ')?;
+        let modified = if time == "-" { None } else { Some(time.parse().ok()?) };
+        Some(Self { etag: etag.to_owned(), modified })
+    }
+}
+
+/// The text of a segment as it is put before its commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SegmentText {
+    /// The names, one a line.
+    pub text: String,
+    /// The version of `tasklist.txt` whose lines these are: it goes with the text, as another than its author may come to
+    /// commit it, having read another version.
+    pub source: Option<Source>,
+}
+
+impl From<String> for SegmentText {
+    fn from(text: String) -> Self {
+        Self { text, source: None }
+    }
 }
 
 /// `plan/<segment>.json`: the commit of a segment.
@@ -248,6 +283,17 @@ mod tests {
     fn segment(text: &str, agents: u32) -> Segment {
         let by = "a-00000001".parse().unwrap();
         Segment::cut(1, text, agents, Frozen { settings: None, source: None, by, at: Timestamp::default() })
+    }
+
+    #[test]
+    fn sources_parse_as_they_print() {
+        let modified = Some(Timestamp::from_unix_ms(1_765_929_600_000));
+        for source in [Source { etag: "abc-2".to_owned(), modified }, Source { etag: "abc".to_owned(), modified: None }]
+        {
+            assert_eq!(Source::parse(&source.to_string()), Some(source));
+        }
+        assert_eq!(Source::parse("abc"), None);
+        assert_eq!(Source::parse("abc yesterday"), None);
     }
 
     #[test]

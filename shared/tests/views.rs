@@ -7,7 +7,7 @@ use dayfly_shared::clock::{Now, Timestamp};
 use dayfly_shared::ids::{AgentId, ChunkId, Nonce, TaskId};
 use dayfly_shared::job::JobSettings;
 use dayfly_shared::keys::View;
-use dayfly_shared::plan::{Segment, clean_lines, join_lines};
+use dayfly_shared::plan::{Segment, SegmentText, clean_lines, join_lines};
 use dayfly_shared::records::{ResultRecord, TaskOutcome, TaskResult};
 use dayfly_shared::rng::{Dice, StdDice};
 use dayfly_shared::store::{Condition, ETag};
@@ -17,7 +17,7 @@ use dayfly_shared::views::{Refresh, RefreshAsk, RefreshReply, Survey, ViewRead, 
 #[derive(Default)]
 struct Bucket {
     views: BTreeMap<View, ViewRead>,
-    texts: BTreeMap<u32, String>,
+    texts: BTreeMap<u32, SegmentText>,
     segments: BTreeMap<u32, Segment>,
     results: BTreeMap<ChunkId, ResultRecord>,
     dead: BTreeSet<TaskId>,
@@ -89,7 +89,7 @@ impl Bucket {
         let new = self.segments.range(known + 1..);
         let last = self.segments.len() as u32;
         Survey {
-            segments: new.map(|(n, s)| (s.clone(), self.texts[n].lines().map(str::to_owned).collect())).collect(),
+            segments: new.map(|(n, s)| (s.clone(), self.texts[n].text.lines().map(str::to_owned).collect())).collect(),
             lone_text: self.texts.get(&(last + 1)).cloned(),
             closed: self.results.keys().copied().filter(|c| !ledger.is_closed(*c)).collect(),
             dead_letters: self.dead.iter().copied().filter(|t| !ledger.has_dead_letter(*t)).collect(),
@@ -101,7 +101,7 @@ impl Bucket {
         let open: Vec<(ChunkId, String)> = self
             .segments
             .keys()
-            .flat_map(|n| self.texts[n].lines().zip(1..).map(|(name, line)| (*n, line, name.to_owned())))
+            .flat_map(|n| self.texts[n].text.lines().zip(1..).map(|(name, line)| (*n, line, name.to_owned())))
             .map(|(segment, index, name)| (ChunkId { segment, index }, name))
             .filter(|(chunk, _)| !self.results.contains_key(chunk))
             .collect();
@@ -137,7 +137,7 @@ impl Bucket {
     fn no_line_is_lost(&self) {
         let all: BTreeSet<String> =
             View::ALL.iter().flat_map(|v| self.lines(*v)).chain(self.outputs.iter().cloned()).collect();
-        let planned = self.segments.keys().flat_map(|n| self.texts[n].lines().map(str::to_owned));
+        let planned = self.segments.keys().flat_map(|n| self.texts[n].text.lines().map(str::to_owned));
         let open: BTreeSet<String> = planned.collect();
         for line in &self.added {
             let in_views = View::ALL.iter().any(|v| self.lines(*v).contains(line));
@@ -251,7 +251,7 @@ fn a_given_up_task_is_tried_again_only_when_somebody_lists_it_anew() {
     bucket.put_view(View::Tasklist, join_lines(["a", "b"]), false);
     settle(&mut bucket, &mut refresh, &quiet);
     assert_eq!(bucket.segments.len(), 2);
-    assert_eq!(bucket.texts[&2], "a\n");
+    assert_eq!(bucket.texts[&2].text, "a\n");
     assert_eq!(bucket.lines(View::Tasklist), BTreeSet::from(["a".to_owned(), "b".to_owned()]), "it is open again");
     fail(&mut bucket, 2, 1, "a");
     settle(&mut bucket, &mut refresh, &quiet);
@@ -279,4 +279,35 @@ fn absent_views_are_made() {
     assert!(settle(&mut bucket, &mut refresher(1), &dice), "a job without lines is over");
     let views: ViewsRead = bucket.views;
     assert_eq!(views.keys().copied().collect::<Vec<_>>(), [View::Tasklist, View::Completed]);
+}
+
+#[test]
+fn a_text_that_another_commits_keeps_the_version_of_its_author() {
+    let quiet = StdDice::seeded(5);
+    let mut bucket = Bucket::default();
+    bucket.put_view(View::Tasklist, String::new(), false);
+    // One reads an empty list, and then stands still.
+    let (mut slow, mut fast) = (refresher(1), refresher(2));
+    let mut ask = slow.begin(true);
+    let reply = bucket.answer(&slow, ask, &quiet);
+    ask = slow.on(reply, Now::default()).unwrap();
+    // Another plans the line that a person adds meanwhile, up to the text.
+    bucket.put_view(View::Tasklist, join_lines(["a"]), false);
+    let mut fast_ask = fast.begin(true);
+    while bucket.texts.is_empty() {
+        let reply = bucket.answer(&fast, fast_ask, &quiet);
+        fast_ask = fast.on(reply, Now::default()).unwrap();
+    }
+    // The slow one finds the lone text, and commits it. The task is given up.
+    while bucket.segments.is_empty() {
+        let reply = bucket.answer(&slow, ask, &quiet);
+        ask = slow.on(reply, Now::default()).unwrap();
+    }
+    let (chunk, task) = (ChunkId { segment: 1, index: 1 }, TaskId { segment: 1, line: 1 });
+    bucket.dead.insert(task);
+    let outcome = TaskOutcome::Failed { error: "no luck".to_owned() };
+    let tasks = vec![TaskResult { task, name: "a".to_owned(), outcome, attempts: Vec::new() }];
+    bucket.results.insert(chunk, ResultRecord { schema: 1, chunk, tenures: Vec::new(), tasks });
+    assert!(settle(&mut bucket, &mut refresher(3), &quiet), "nobody listed it anew: the job is over");
+    assert_eq!(bucket.texts.len(), 1);
 }

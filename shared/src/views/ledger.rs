@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::ids::{ChunkId, TaskId};
 use crate::job::JobSettings;
-use crate::plan::{Segment, Source};
+use crate::plan::{Segment, SegmentText, Source};
 use crate::records::{ResultRecord, TaskOutcome};
 
 use super::Survey;
@@ -103,7 +103,7 @@ impl Ledger {
     }
 
     /// Takes in what a look found. The text of a segment that waits for its commit, if there is one.
-    pub fn take_in(&mut self, survey: Survey) -> Option<String> {
+    pub fn take_in(&mut self, survey: Survey) -> Option<SegmentText> {
         for (segment, names) in survey.segments {
             self.add_segment(segment, names);
         }

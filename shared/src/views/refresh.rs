@@ -9,7 +9,7 @@ use crate::clock::{Now, Timestamp};
 use crate::ids::{AgentId, ChunkId, TaskId};
 use crate::job::{JobSettings, Location};
 use crate::keys::{View, problem_with};
-use crate::plan::{Frozen, Segment, Source, clean_lines, join_lines};
+use crate::plan::{Frozen, Segment, SegmentText, Source, clean_lines, join_lines};
 use crate::planted::Defect;
 use crate::store::{Condition, ETag};
 
@@ -40,7 +40,7 @@ pub struct Survey {
     /// New segments in order, each with the names of its tasks.
     pub segments: Vec<(Segment, Vec<String>)>,
     /// A segment's text without a commit, the one after the last segment.
-    pub lone_text: Option<String>,
+    pub lone_text: Option<SegmentText>,
     /// Chunks with a new result, listed before the dead letters.
     pub closed: Vec<ChunkId>,
     /// New dead letters.
@@ -57,7 +57,7 @@ pub enum RefreshAsk {
     /// Which of these names have an output?
     CheckOutputs(Vec<String>),
     /// Put a segment's text, if there is none.
-    PutText(u32, String),
+    PutText(u32, SegmentText),
     /// Put a segment's commit, if there is none.
     PutSegment(Box<Segment>),
     /// Put a view, marked.
@@ -102,7 +102,7 @@ enum Step {
     /// Only as a planted defect.
     SurveyingEarly,
     Checking,
-    PuttingText(String),
+    PuttingText(SegmentText),
     PuttingSegment,
     PuttingView(View),
 }
@@ -252,7 +252,7 @@ impl Refresh {
         }
         let unknown = self.unknown_lines();
         if !unknown.is_empty() {
-            let text = join_lines(&unknown);
+            let text = SegmentText { text: join_lines(&unknown), source: self.source() };
             self.step = Step::PuttingText(text.clone());
             return Some(RefreshAsk::PutText(self.ledger.segment_count() + 1, text));
         }
@@ -269,13 +269,16 @@ impl Refresh {
         Some(RefreshAsk::CheckOutputs(doubtful))
     }
 
-    fn put_segment(&mut self, text: &str, now: Now) -> RefreshAsk {
+    /// Commits a text as it is stored. It was cut from the version of the list that its author read: were the version read
+    /// here noted in its place, a later refresh would take the author's for a new wish, and plan what was given up again.
+    fn put_segment(&mut self, text: &SegmentText, now: Now) -> RefreshAsk {
         let number = self.ledger.segment_count() + 1;
         let settings = (number == 1).then(|| self.settings.clone());
         let agents = self.ledger.settings().unwrap_or(&self.settings).agents;
-        let frozen = Frozen { settings, source: self.source(), by: self.me.clone(), at: now.wall };
+        let source = text.source.clone().or_else(|| self.source());
+        let frozen = Frozen { settings, source, by: self.me.clone(), at: now.wall };
         self.step = Step::PuttingSegment;
-        RefreshAsk::PutSegment(Box::new(Segment::cut(number, text, agents, frozen)))
+        RefreshAsk::PutSegment(Box::new(Segment::cut(number, &text.text, agents, frozen)))
     }
 
     fn source(&self) -> Option<Source> {

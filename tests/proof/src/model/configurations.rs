@@ -110,7 +110,7 @@ pub fn slice() -> Vec<Configuration> {
             name: "views: a line added, and given up",
             seeded: &[],
             additions: &["a"],
-            troubles: Troubles { letters: 1, late_outputs: 1, ..CALM },
+            troubles: Troubles { letters: 1, ..CALM },
         },
     ]);
     fleet.chain(views).collect()

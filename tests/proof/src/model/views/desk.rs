@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dayfly_shared::clock::Timestamp;
 use dayfly_shared::ids::{ChunkId, TaskId};
 use dayfly_shared::keys::View;
-use dayfly_shared::plan::{Segment, clean_lines};
+use dayfly_shared::plan::{Segment, SegmentText, clean_lines};
 use dayfly_shared::store::ETag;
 use dayfly_shared::views::{Refresh, RefreshAsk, Survey, ViewRead, ViewsRead};
 
@@ -35,7 +35,7 @@ pub struct Sheet {
     /// The views.
     pub views: ViewsRead,
     /// Texts of segments.
-    pub texts: BTreeMap<u32, String>,
+    pub texts: BTreeMap<u32, SegmentText>,
     /// Commits of segments.
     pub segments: BTreeMap<u32, Segment>,
     /// Chunks whose result stands. Each has one task.
@@ -67,7 +67,7 @@ impl Sheet {
     /// Every planned task with its name.
     pub fn planned(&self) -> impl Iterator<Item = (ChunkId, TaskId, &str)> {
         self.segments.keys().flat_map(|segment| {
-            let text = self.texts.get(segment).map_or("", String::as_str);
+            let text = self.texts.get(segment).map_or("", |text| &text.text);
             (1..).zip(text.lines()).map(|(line, name)| {
                 (ChunkId { segment: *segment, index: line }, TaskId { segment: *segment, line }, name)
             })

@@ -292,7 +292,7 @@ fn list(sheet: &Sheet, ledger: &Ledger, done: u8, survey: &mut Survey) {
     match done {
         0 => {
             let new = sheet.segments.range(ledger.segment_count() + 1..);
-            let names = |n: &u32| sheet.texts.get(n).map_or("", String::as_str).lines().map(str::to_owned).collect();
+            let names = |n: &u32| sheet.texts.get(n).map_or("", |text| &text.text).lines().map(str::to_owned).collect();
             survey.segments = new.map(|(n, segment)| (segment.clone(), names(n))).collect();
             let last = sheet.segments.keys().copied().max().unwrap_or(0);
             survey.lone_text = sheet.texts.get(&(last + 1)).cloned();
@@ -306,7 +306,7 @@ fn list(sheet: &Sheet, ledger: &Ledger, done: u8, survey: &mut Survey) {
 pub fn describe(before: &Desk, step: &Step) -> String {
     let what = |n: u8| match &before.readers[usize::from(n)].at {
         At::Sent(RefreshAsk::PutView(view, text, _)) => format!("{view:?} as {text:?}"),
-        At::Sent(RefreshAsk::PutText(n, text)) => format!("the text of segment {n} as {text:?}"),
+        At::Sent(RefreshAsk::PutText(n, text)) => format!("the text of segment {n} as {:?}", text.text),
         At::Sent(RefreshAsk::PutSegment(segment)) => format!("the commit of segment {}", segment.segment),
         At::Sent(RefreshAsk::CheckOutputs(names)) => format!("a look for outputs of {names:?}"),
         At::Surveying(0, _) => "the plan".to_owned(),
