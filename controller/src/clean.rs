@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dayfly_shared::bucket::age;
+use dayfly_shared::claim::Policy;
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
 use dayfly_shared::keys::output_name;
@@ -64,6 +65,8 @@ struct Rubbish {
     scratch: Vec<Entry>,
     /// Semaphores whose result stands.
     semaphores: Vec<Entry>,
+    /// Standby seats whose holder has not renewed for longer than the lease.
+    seats: Vec<Entry>,
 }
 
 impl Rubbish {
@@ -77,6 +80,11 @@ impl Rubbish {
 
         let semaphores = job.semaphores().await?.into_iter();
         let semaphores = semaphores.filter(|(chunk, _)| observer.ledger().is_closed(*chunk)).map(|(_, e)| e).collect();
+
+        let expiry = Policy::of(&snapshot.settings).expiry();
+        let page = job.store().list(&ListQuery::under(job.keys.seats())).await?;
+        let expired = |e: &Entry| age(page.served, e.modified).is_some_and(|age| age > expiry);
+        let seats = page.entries.into_iter().filter(expired).collect();
 
         let mut uploads: Vec<(Arc<dyn Store>, Upload)> = Vec::new();
         for upload in job.store().uploads(location.prefix()).await? {
@@ -95,16 +103,16 @@ impl Rubbish {
             let found = found.filter(|u| ours.contains(&u.key) && old(age(served, u.initiated)));
             uploads.extend(found.map(|upload| (Arc::clone(&store), upload)));
         }
-        Ok(Self { uploads, scratch, semaphores })
+        Ok(Self { uploads, scratch, semaphores, seats })
     }
 
     fn is_empty(&self) -> bool {
-        self.uploads.is_empty() && self.scratch.is_empty() && self.semaphores.is_empty()
+        self.uploads.is_empty() && self.scratch.is_empty() && self.semaphores.is_empty() && self.seats.is_empty()
     }
 
     async fn remove(&self, parts: &Parts, store: &Arc<dyn Store>) -> Result<u64> {
         let mut removed = 0;
-        for entry in self.semaphores.iter().chain(&self.scratch) {
+        for entry in self.semaphores.iter().chain(&self.seats).chain(&self.scratch) {
             removed += u64::from(write::delete(parts, &**store, &entry.key, &entry.etag).await?);
         }
         for (store, upload) in &self.uploads {
@@ -122,6 +130,7 @@ struct CleanReport {
     uploads: Vec<String>,
     scratch: Vec<String>,
     semaphores: Vec<String>,
+    seats: Vec<String>,
     removed: u64,
 }
 
@@ -133,6 +142,7 @@ impl CleanReport {
             uploads: rubbish.uploads.iter().map(|(store, u)| store.place(&u.key)).collect(),
             scratch: keys(&rubbish.scratch),
             semaphores: keys(&rubbish.semaphores),
+            seats: keys(&rubbish.seats),
             removed: 0,
         }
     }
@@ -144,6 +154,7 @@ impl fmt::Display for CleanReport {
             ("unfinished upload", &self.uploads),
             ("scratch object", &self.scratch),
             ("semaphore whose result stands", &self.semaphores),
+            ("standby seat of an agent that is gone", &self.seats),
         ];
         if kinds.iter().all(|(_, keys)| keys.is_empty()) {
             return write!(f, "{}: nothing to remove", self.job);

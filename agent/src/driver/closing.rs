@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use dayfly_shared::backoff::Backoff;
 use dayfly_shared::clock::Timestamp;
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::SCHEMA;
 use dayfly_shared::keys::View;
 use dayfly_shared::records::{AgentState, Summary};
-use dayfly_shared::store::{Condition, ETag, Outcome, Result};
+use dayfly_shared::store::{Condition, ETag, Entry, Outcome, Rejection, Result};
 use dayfly_shared::views::{Ledger, Totals};
 
 use super::Ending;
@@ -23,8 +24,8 @@ pub enum Next {
     End(Ending),
 }
 
-/// How often a summary is tried: it is a view, and whoever wins writes the same figures.
-const SUMMARY_TRIES: u32 = 5;
+/// How often the last writes are tried before the agent looks at the job again: some seconds of a store that does not answer.
+const TRIES: u32 = 6;
 
 /// Every chunk known is closed: the job is over if a refresh finds no unknown line.
 pub async fn all_closed(agent: &Arc<Agent>) -> Next {
@@ -95,7 +96,7 @@ async fn finish(agent: &Agent) -> Result<Option<u64>> {
     }
     for (chunk, entry) in agent.bucket.semaphores().await? {
         if agent.board().is_closed(chunk) {
-            agent.bucket.store().delete(&entry.key, Some(&entry.etag)).await?;
+            sweep(agent, &entry).await?;
         }
     }
     let segments = agent.board().segments();
@@ -130,13 +131,42 @@ async fn finish(agent: &Agent) -> Result<Option<u64>> {
         by: agent.settings.me.clone(),
         at: agent.now().wall,
     };
-    let key = agent.bucket.keys.summary();
-    for _ in 0..SUMMARY_TRIES {
-        let standing = agent.bucket.store().head(&key).await?;
-        let condition = standing.map_or(Condition::Create, |meta| Condition::Update(meta.etag));
-        if matches!(agent.bucket.put_json(&key, &summary, &condition).await?, Outcome::Applied(_)) {
-            break;
+    Ok(put_summary(agent, &summary).await?.then_some(failed))
+}
+
+/// Deletes a semaphore whose result stands. One that nobody answers for stays: a later sweep finds it.
+async fn sweep(agent: &Agent, entry: &Entry) -> Result<()> {
+    let mut backoff = Backoff::default();
+    for _ in 0..TRIES {
+        match agent.bucket.store().delete(&entry.key, Some(&entry.etag)).await? {
+            Outcome::Unknown(_) | Outcome::Rejected(Rejection::Conflict) => {
+                agent.parts.clock.sleep(backoff.next(&*agent.parts.dice)).await;
+            }
+            Outcome::Applied(()) | Outcome::Rejected(_) => break,
         }
     }
-    Ok(Some(failed))
+    Ok(())
+}
+
+/// Writes the summary. Whether it stands, by whomever.
+async fn put_summary(agent: &Agent, summary: &Summary) -> Result<bool> {
+    let key = agent.bucket.keys.summary();
+    let mut backoff = Backoff::default();
+    for _ in 0..TRIES {
+        let standing = agent.bucket.store().head(&key).await?;
+        let condition = standing.map_or(Condition::Create, |meta| Condition::Update(meta.etag));
+        if matches!(agent.bucket.put_json(&key, summary, &condition).await?, Outcome::Applied(_)) {
+            return Ok(true);
+        }
+        agent.parts.clock.sleep(backoff.next(&*agent.parts.dice)).await;
+        if agent.bucket.summary().await.ok().flatten().is_some_and(|s| says_the_same(&s, summary)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether two summaries are of the same end.
+fn says_the_same(one: &Summary, other: &Summary) -> bool {
+    (one.segments, one.tasks, one.failed) == (other.segments, other.tasks, other.failed)
 }

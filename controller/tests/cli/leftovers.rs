@@ -43,3 +43,22 @@ async fn what_is_young_may_be_in_use_and_stays() {
     assert_eq!((&report["removed"], &report["semaphores"].as_array().unwrap().len()), (&1.into(), &1));
     assert_eq!(rig.store("dayfly").uploads("").await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn the_seat_of_an_agent_that_is_gone_goes_and_one_in_use_stays() {
+    let rig = Rig::seeded();
+    rig.plan(&["in3.dat"]).await;
+    rig.done(1, "in3.dat").await;
+    let store = rig.store("dayfly");
+    let none = Attributes::default();
+    for seat in ["standby/0001.json", "standby/0002.json"] {
+        store.put(seat, Bytes::from_static(b"{}"), &none, &Condition::Create).await.unwrap();
+    }
+    // Renewed last a week after 1970.
+    let left = std::fs::File::options().write(true).open(rig.at("standby/0001.json")).unwrap();
+    left.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(604_800)).unwrap();
+    let report = rig.dayfly(&["clean", "--yes", "--json"]).ok().json();
+    assert_eq!(report["seats"], serde_json::json!(["standby/0001.json"]));
+    let seats: Vec<String> = files(&rig.at("")).into_iter().filter(|name| name.starts_with("standby/")).collect();
+    assert_eq!(seats, ["standby/0002.json"]);
+}
