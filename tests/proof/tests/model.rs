@@ -31,7 +31,10 @@ fn the_slice_holds_its_defects_are_found_and_both_checkers_agree() {
     }
     for defect in Defect::ALL {
         let caught = CATCHES.iter().any(|(claimed, _)| *claimed == defect);
-        assert!(caught != LEFT_TO_THE_SIMULATOR.contains(&defect), "{defect:?} is either found here or left to another");
+        assert!(
+            caught != LEFT_TO_THE_SIMULATOR.contains(&defect),
+            "{defect:?} is either found here or left to another"
+        );
     }
     a_model_without_a_way_out_is_stuck();
     a_cut_search_does_not_hold();
