@@ -17,7 +17,7 @@ use dayfly_shared::plan::join_lines;
 use dayfly_shared::views::Refresh;
 use stateright::{Model, Property};
 
-use super::pooled::{Pool, Shared};
+use super::pooled::Pool;
 use super::search::Searched;
 use desk::At;
 
@@ -117,6 +117,3 @@ impl Searched for Views {
         moves::describe(before, step)
     }
 }
-
-/// So that a state stays small.
-type Kept<T> = Shared<T>;

@@ -9,8 +9,8 @@ use dayfly_shared::plan::{Segment, SegmentText, clean_lines};
 use dayfly_shared::store::ETag;
 use dayfly_shared::views::{Refresh, RefreshAsk, Survey, ViewRead, ViewsRead};
 
-use super::super::pooled::fingerprint;
-use super::{Kept, READERS};
+use super::super::pooled::{Shared, fingerprint};
+use super::READERS;
 
 /// What the adversary may still do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -114,11 +114,11 @@ pub struct Reader {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Desk {
     /// The refreshers.
-    pub readers: [Kept<Reader>; READERS],
+    pub readers: [Shared<Reader>; READERS],
     /// The bucket.
-    pub sheet: Kept<Sheet>,
+    pub sheet: Shared<Sheet>,
     /// Writes that went unanswered and may yet be applied.
-    pub ghosts: Kept<Vec<RefreshAsk>>,
+    pub ghosts: Shared<Vec<RefreshAsk>>,
     /// What the adversary may still do.
     pub left: Troubles,
     /// How many of the additions were made.
