@@ -16,6 +16,7 @@ const CAPS: Caps = Caps { states: 20_000_000, time: Duration::from_secs(1200), t
 /// Planted defects are the whole process's, and cargo's own runner has all tests in one: so there is just one.
 #[test]
 fn the_slice_holds_its_defects_are_found_and_both_checkers_agree() {
+    let mut unseen: Option<Vec<&str>> = None;
     for configuration in slice() {
         let found = configuration.search(CAPS);
         assert_eq!(found.verdict, Verdict::Holds, "{}", configuration.name());
@@ -23,7 +24,12 @@ fn the_slice_holds_its_defects_are_found_and_both_checkers_agree() {
         if found.states < 600_000 {
             assert_eq!(found.states, visited_by_stateright(&configuration), "{}", configuration.name());
         }
+        if matches!(configuration, Configuration::Fleet(_)) {
+            let before = unseen.take().unwrap_or_else(|| found.unseen.clone());
+            unseen = Some(before.into_iter().filter(|name| found.unseen.contains(name)).collect());
+        }
     }
+    assert_eq!(unseen, Some(Vec::new()), "every stage and every end of a tenure is in some state");
     for (defect, name) in CATCHES {
         let found = look_for(defect, name, CAPS);
         let is_violated = |f: &Findings| matches!(f.verdict, Verdict::Violated { .. });

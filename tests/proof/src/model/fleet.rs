@@ -10,10 +10,12 @@ mod moves;
 mod properties;
 mod step;
 mod tenures;
+mod witness;
 mod words;
 mod world;
 
 pub use step::{Step, Which};
+pub use witness::Witness;
 pub use world::{AGENTS, Agent, Bounds, Broken, Lane, Mode, World};
 
 use std::time::Duration;
@@ -72,6 +74,7 @@ pub struct Fleet {
     boards: Pool<Board>,
     buckets: Pool<Bucket>,
     ghosts: Pool<Vec<bucket::Request>>,
+    witness: Witness,
 }
 
 impl Fleet {
@@ -109,7 +112,21 @@ impl Fleet {
             }
         }
         let (agents, boards) = (Pool::default(), Pool::default());
-        Self { setup, policy, places, agents, boards, buckets: Pool::default(), ghosts: Pool::default() }
+        Self {
+            setup,
+            policy,
+            places,
+            agents,
+            boards,
+            buckets: Pool::default(),
+            ghosts: Pool::default(),
+            witness: Witness::default(),
+        }
+    }
+
+    /// What was seen of the tenure.
+    pub fn witness(&self) -> &Witness {
+        &self.witness
     }
 
     /// The configuration.

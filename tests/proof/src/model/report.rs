@@ -75,7 +75,11 @@ impl Configuration {
     /// Searches it.
     pub fn search(&self, caps: Caps) -> Findings {
         match self {
-            Self::Fleet(setup) => search(&Fleet::new(setup.clone()), caps),
+            Self::Fleet(setup) => {
+                let fleet = Fleet::new(setup.clone());
+                let found = search(&fleet, caps);
+                Findings { unseen: fleet.witness().missing(), ..found }
+            }
             Self::Views(setup) => search(&Views::new(setup.clone()), caps),
         }
     }
@@ -91,18 +95,29 @@ fn add(text: &mut String, name: &str, n: u8) {
 pub fn run(configurations: impl Iterator<Item = Configuration>, caps: Caps) -> bool {
     let mut all = true;
     let (mut states, mut largest) = (0, 0);
+    let mut unseen: Option<Vec<&str>> = None;
     for configuration in configurations {
         println!("{}\n    {}", configuration.name(), configuration.bounds());
         let found = configuration.search(caps);
         print_findings(&found);
         all &= found.verdict == Verdict::Holds;
         states += found.states;
+        if matches!(configuration, Configuration::Fleet(_)) {
+            let before = unseen.unwrap_or_else(|| found.unseen.clone());
+            unseen = Some(before.into_iter().filter(|name| found.unseen.contains(name)).collect());
+        }
         largest = largest.max(found.states);
     }
     println!(
         "{states} states in all, {largest} in the largest configuration: {}",
         if all { "all hold" } else { "NOT all hold" }
     );
+    if let Some(unseen) = unseen {
+        println!(
+            "stages and ends of a tenure that no state showed: {}",
+            if unseen.is_empty() { "none".to_owned() } else { unseen.join(", ") }
+        );
+    }
     all
 }
 

@@ -66,6 +66,8 @@ pub struct Findings {
     pub took: Duration,
     /// What it came to.
     pub verdict: Verdict,
+    /// What the model should have shown, and no state did.
+    pub unseen: Vec<&'static str>,
 }
 
 const SHARDS: usize = 256;
@@ -172,7 +174,7 @@ where
         (None, None) => Verdict::Holds,
     };
     let took = clock.now().at.since(began);
-    Findings { states: parents.len(), transitions, depth, ends: ends.len(), took, verdict }
+    Findings { states: parents.len(), transitions, depth, ends: ends.len(), took, verdict, unseen: Vec::new() }
 }
 
 fn expand<M>(

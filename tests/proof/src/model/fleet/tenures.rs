@@ -207,6 +207,7 @@ impl Change<'_> {
                 }
             }
         }
+        self.fleet.witness.stage(tenure.stage());
         self.agent.mode = Mode::Tenure(Box::new(tenure));
     }
 
@@ -220,6 +221,7 @@ impl Change<'_> {
 
     /// The tenure is over.
     fn settle(&mut self, chunk: ChunkId, over: &TenureOver, now: Now) {
+        self.fleet.witness.over(over);
         let mut board = (*self.agent.board).clone();
         board.settle(chunk, over, now.at);
         self.keep_board(board);
