@@ -18,6 +18,12 @@ pub const ONE_TASK_CHUNKS: usize = 10_000;
 /// The largest chunk has one task in so many.
 const LARGEST_CHUNK: usize = 500;
 
+/// The smallest chunk has one in so many of the tasks that an agent does in all …
+const SMALLEST_SHARE: usize = 32;
+
+/// … but never more than so many.
+const SMALLEST_CHUNK: usize = 4;
+
 /// A task of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Task {
@@ -177,17 +183,19 @@ pub fn text_checksum(text: &[u8]) -> String {
 /// How many tasks each chunk gets. Up to [`ONE_TASK_CHUNKS`]: one. Above: *factoring* (Hummel, Schonberg and Flynn, 1992):
 /// each round of as many chunks as agents hands out half of what is left, so that the first chunks cost few requests a
 /// task and the last ones even out the end. No chunk has more than a five-hundredth of the tasks: a job whose agents were
-/// not counted, or that run many tasks at once, still spreads.
+/// not counted, or that run many tasks at once, still spreads. None but the last has less than a thirty-second of what an
+/// agent does in all, up to four tasks: finer ones cost more than they even out.
 pub fn chunk_sizes(tasks: usize, agents: u32) -> Vec<usize> {
     if tasks <= ONE_TASK_CHUNKS {
         return vec![1; tasks];
     }
     let agents = agents.max(1) as usize;
     let most = tasks / LARGEST_CHUNK;
+    let least = (tasks / agents / SMALLEST_SHARE).clamp(1, SMALLEST_CHUNK);
     let mut sizes = Vec::new();
     let mut left = tasks;
     while left > 0 {
-        let size = (left / (2 * agents)).clamp(1, most);
+        let size = (left / (2 * agents)).clamp(least, most);
         for _ in 0..agents {
             if left == 0 {
                 break;

@@ -13,6 +13,10 @@ use super::agent::Agent;
 /// Of the expected agents one in so many may wait, and always at least one.
 const AGENTS_A_SEAT: u32 = 100;
 
+/// Never more seats than this: each goes all the way round at each look. Ten find what thousands of agents have missed
+/// (`scripts/bench scale`).
+const MOST_SEATS: u32 = 10;
+
 /// How many seats an agent tries before it takes them all for taken.
 const TRIES: u32 = 3;
 
@@ -40,13 +44,19 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// Takes a seat, or keeps the one held.
+    /// Takes a seat, or keeps the one held. Who has one searches thoroughly.
     pub async fn take(&mut self, agent: &Agent) -> Take {
+        let take = self.try_to_take(agent).await;
+        agent.board().stand_by(take == Take::Held);
+        take
+    }
+
+    async fn try_to_take(&mut self, agent: &Agent) -> Take {
         if self.keep(agent).await {
             return Take::Held;
         }
         let mut doubt = false;
-        let seats = (agent.job.agents / AGENTS_A_SEAT).max(1);
+        let seats = (agent.job.agents / AGENTS_A_SEAT).clamp(1, MOST_SEATS);
         let first = u32::try_from(agent.parts.dice.below(seats.into())).unwrap_or(0);
         for n in 0..seats.min(TRIES) {
             let key = agent.bucket.keys.seat((first + n) % seats + 1);
@@ -95,11 +105,13 @@ impl Seat {
             self.drive(agent, ask).await;
         }
         self.held.take_if(|(_, lease)| !lease.is_held());
+        agent.board().stand_by(self.held.is_some());
         self.held.is_some()
     }
 
     /// Leaves the seat to somebody else.
     pub async fn leave(&mut self, agent: &Agent) {
+        agent.board().stand_by(false);
         let leaving = async {
             self.find_out(agent).await;
             let ask = self.held.as_mut().and_then(|(_, lease)| lease.delete());

@@ -173,7 +173,11 @@ fn settle(agent: &Agent, chunk: ChunkId, over: TenureOver) {
     match over {
         TenureOver::NotOurs | TenureOver::Lost => agent.board().end(chunk, true, now),
         TenureOver::Released => agent.board().end(chunk, false, now),
-        TenureOver::AlreadyClosed => agent.board().end_closed(chunk),
+        TenureOver::AlreadyClosed => {
+            // Another agent was here long ago: what this one knew is as old as after a lost claim.
+            agent.board().close(chunk);
+            agent.board().end(chunk, true, now);
+        }
         TenureOver::Closed(result) => {
             agent.board().end_closed(chunk);
             let failed = |r: &dayfly_shared::records::TaskResult| matches!(r.outcome, TaskOutcome::Failed { .. });

@@ -216,7 +216,10 @@ impl Fleet {
         match over {
             TenureOver::NotOurs | TenureOver::Lost => agent.board.end(chunk, true, at),
             TenureOver::Released => agent.board.end(chunk, false, at),
-            TenureOver::AlreadyClosed => agent.board.end_closed(chunk),
+            TenureOver::AlreadyClosed => {
+                agent.board.close(chunk);
+                agent.board.end(chunk, true, at);
+            }
             TenureOver::Closed(_) => {
                 agent.board.end_closed(chunk);
                 self.mark_dirty(n);
@@ -300,7 +303,8 @@ impl Fleet {
                 created(new)
             }
             WorkAsk::PutDeadLetter(_) => unreachable!("no task fails"),
-            WorkAsk::PutResult(_) => {
+            WorkAsk::PutResult(ref r) => {
+                if self.bucket.chunks() - self.bucket.closed() < 12 { eprintln!("DBG closed {} size {} at {} tenures {:?}", chunk.index, self.sizes[chunk.index as usize -1], now as f64/1e6, r.tenures.iter().map(|t| (t.epoch, t.from.unix_ms/1000, t.to.unix_ms/1000, t.end)).collect::<Vec<_>>()); }
                 self.bill.count(now, Prefix::Results, Kind::Put, Purpose::Results);
                 let new = self.bucket.put_result(chunk.index);
                 if !new {

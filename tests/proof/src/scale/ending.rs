@@ -120,6 +120,7 @@ impl Fleet {
         let idle = &mut self.agents[n as usize].idle;
         if let Some(version) = version {
             idle.seat = Some(((idle.first_seat + idle.tried) % seats, version, now));
+            self.agents[n as usize].board.stand_by(true);
             return self.wait(n);
         }
         idle.doubt = true;
@@ -143,10 +144,12 @@ impl Fleet {
             self.bill.reject(Purpose::Heartbeats);
         }
         self.agents[n as usize].idle.seat = ours.then_some((seat, new, self.now));
+        self.agents[n as usize].board.stand_by(ours);
     }
 
     pub fn leave_seat(&mut self, n: u32) {
         let Some((seat, version, _)) = self.agents[n as usize].idle.seat.take() else { return };
+        self.agents[n as usize].board.stand_by(false);
         self.bill.count(self.now, Prefix::Standby, Kind::Delete, Purpose::Listings);
         let standing = &mut self.bucket.seats[seat as usize];
         if standing.is_some_and(|s| s.version == version) {

@@ -107,7 +107,7 @@ impl Fleet {
             line += size;
         }
         let mut bucket = Bucket::new(u32::try_from(sizes.len()).unwrap_or(u32::MAX), scenario.tasks);
-        bucket.seats = vec![None; (scenario.agents / 100).max(1) as usize];
+        bucket.seats = vec![None; (scenario.agents / 100).clamp(1, 10) as usize];
         let mut fleet = Self {
             policy: Policy::of(&job),
             rng: StdRng::seed_from_u64(scenario.seed),
@@ -156,7 +156,7 @@ impl Fleet {
 
     fn board(&self) -> Board {
         let mut board = Board::new(self.policy);
-        board.add_segment(u32::try_from(self.sizes.len()).unwrap_or(u32::MAX));
+        board.add_cut(self.sizes.iter().copied(), self.scenario.agents);
         board
     }
 
