@@ -15,6 +15,8 @@ use crate::keys;
 /// chunks shrink from large to one task.
 pub const ONE_TASK_CHUNKS: usize = 10_000;
 
+pub fn envn(name: &str, default: u64) -> u64 { std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default) }
+
 /// The largest chunk has one task in so many.
 const LARGEST_CHUNK: usize = 500;
 
@@ -191,7 +193,7 @@ pub fn chunk_sizes(tasks: usize, agents: u32) -> Vec<usize> {
     }
     let agents = agents.max(1) as usize;
     let most = tasks / LARGEST_CHUNK;
-    let least = (tasks / agents / SMALLEST_SHARE).clamp(1, SMALLEST_CHUNK);
+    let least = (tasks / agents / crate::plan::envn("SHARE",32) as usize).clamp(1, crate::plan::envn("LEAST",4) as usize);
     let mut sizes = Vec::new();
     let mut left = tasks;
     while left > 0 {

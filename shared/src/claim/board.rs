@@ -188,6 +188,8 @@ impl Board {
             return;
         }
         self.search.misses += 1;
+        // Whoever has overtaken this agent here has most likely done so elsewhere.
+        self.promised.clear();
         if !self.is_closed(chunk) {
             let expiry = self.policy.expiry();
             let unknown = Sighting { etag: None, since: now, age: None, expiry, released: false, read_held: None };
@@ -234,7 +236,7 @@ impl Board {
         {
             return self.claim(Candidate::Take(chunk, prior));
         }
-        if self.search.misses >= MISSES {
+        if u64::from(self.search.misses) >= envn("MISSES",2) || now.since(self.search.listed) > Duration::from_secs(envn("STALE",1000000)) {
             self.search = Search::default();
         }
         let promised = self.promise();
@@ -269,7 +271,7 @@ impl Board {
     /// worth it.
     fn glance(&self, promised: u32, draw: u64) -> Option<u32> {
         let (before, _) = self.ring.round(promised);
-        if before == 0 || (draw >> 32) % GLANCE_TASKS >= u64::from(self.ring.size_at(promised)) {
+        if before == 0 || (draw >> 32) % envn("GL", 500) >= u64::from(self.ring.size_at(promised)) {
             return None;
         }
         self.somewhere_open(0, before, draw).filter(|place| self.ring.size_at(*place) > 1)
@@ -374,9 +376,9 @@ impl Board {
     fn sample(&mut self, draw: u64, now: Moment) -> Candidate {
         let (mut stretch, last_pages) = match self.search.way {
             Way::Sample { stretch, last_pages } => (stretch, last_pages),
-            _ => (self.stretch.min(self.ring.last_stretch()), 0),
+            _ => (self.stretch.min(self.ring.last_stretch()).saturating_sub(if self.stretch + 2 >= self.ring.last_stretch() { envn("BACK",0) as usize } else { 0 }), 0),
         };
-        while last_pages < LAST_PAGES && stretch <= self.ring.last_stretch() {
+        while last_pages < envn("LAST",1) as u32 && stretch <= self.ring.last_stretch() {
             let (from, to) = self.ring.stretch(stretch);
             if let Some(place) = self.somewhere_open(from, to, draw) {
                 self.search.way = Way::Sample { stretch, last_pages };
@@ -429,6 +431,7 @@ impl Board {
             }
         }
         self.search.misses = 0;
+        self.search.listed = now;
         self.search.way = self.way_after(to, from);
     }
 
@@ -526,6 +529,8 @@ impl Board {
         &self.seen
     }
 }
+
+pub fn envn(name: &str, default: u64) -> u64 { std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default) }
 
 /// Expired: this agent saw the same version for the whole time on its own clock; or the store's clock says so.
 fn is_expired(sighting: &Sighting, now: Moment) -> bool {

@@ -26,6 +26,7 @@ pub(super) struct Search {
     pub(super) way: Way,
     /// Places that were free when last listed.
     pub(super) free: BTreeSet<u32>,
+    pub(super) listed: Moment,
     /// How many semaphores stood on the last page.
     pub(super) held: u32,
     /// Places to be read.

@@ -246,7 +246,7 @@ impl Fleet {
             Request::Lease(chunk, ask) => Answer::Lease(self.serve_lease(chunk, ask)),
             Request::Work(chunk, ask) => Answer::Work(self.serve_work(chunk, ask)),
             Request::Segments => {
-                count(Prefix::Plan, Kind::List, Purpose::Listings);
+                count(Prefix::Plan, Kind::Get, Purpose::Listings);
                 Answer::Segments
             }
             Request::Seat(seat) => Answer::Seat(self.look_at_seat(seat)),
@@ -303,8 +303,7 @@ impl Fleet {
                 created(new)
             }
             WorkAsk::PutDeadLetter(_) => unreachable!("no task fails"),
-            WorkAsk::PutResult(ref r) => {
-                if self.bucket.chunks() - self.bucket.closed() < 12 { eprintln!("DBG closed {} size {} at {} tenures {:?}", chunk.index, self.sizes[chunk.index as usize -1], now as f64/1e6, r.tenures.iter().map(|t| (t.epoch, t.from.unix_ms/1000, t.to.unix_ms/1000, t.end)).collect::<Vec<_>>()); }
+            WorkAsk::PutResult(_) => {
                 self.bill.count(now, Prefix::Results, Kind::Put, Purpose::Results);
                 let new = self.bucket.put_result(chunk.index);
                 if !new {
@@ -339,6 +338,6 @@ impl Fleet {
 
     fn nothing(&mut self, n: u32, verdict: Verdict) {
         self.agents[n as usize].idle.verdict = Some(verdict);
-        self.send(n, Kind::List, Request::Segments);
+        self.send(n, Kind::Get, Request::Segments);
     }
 }

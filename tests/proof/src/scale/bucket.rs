@@ -75,7 +75,6 @@ impl Bucket {
         self.closed == self.chunks
     }
 
-    pub fn chunks(&self) -> u32 { self.chunks }
     pub fn closed(&self) -> u32 {
         self.closed
     }

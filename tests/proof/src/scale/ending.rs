@@ -12,7 +12,7 @@ use rand::Rng;
 use super::agent::Request;
 use super::bill::{Kind, Prefix, Purpose};
 use super::bucket::Seat;
-use super::fleet::{Fleet, Happening};
+use super::fleet::{Fleet, Happening, envn};
 use super::{Micros, latency};
 
 /// As `slot::FIRST_LOOK`.
@@ -160,7 +160,8 @@ impl Fleet {
     fn wait(&mut self, n: u32) {
         let (at, heartbeat) = (self.at(), self.policy.heartbeat());
         let idle = &mut self.agents[n as usize].idle;
-        let mut wait = FIRST_LOOK.saturating_mul(1 << idle.looks.min(16)).min(heartbeat);
+        let first = FIRST_LOOK.saturating_mul((self.sizes.len() as u32 / envn("WAITDIV",1000) as u32).max(1));
+        let mut wait = first.saturating_mul(1 << idle.looks.min(16)).min(heartbeat);
         idle.looks += 1;
         if let Some(again) = idle.verdict.and_then(|v| v.look_again) {
             wait = wait.min(again.since(at) + Duration::from_millis(50));

@@ -17,6 +17,8 @@ use super::ending::Refreshing;
 use super::scenario::{CLAIM_SPREAD, NOTICE, Scenario};
 use super::{Micros, latency};
 
+pub fn envn(name: &str, default: u64) -> u64 { std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default) }
+
 /// Something that happens to an agent.
 #[derive(Debug)]
 pub enum Happening {
@@ -107,7 +109,7 @@ impl Fleet {
             line += size;
         }
         let mut bucket = Bucket::new(u32::try_from(sizes.len()).unwrap_or(u32::MAX), scenario.tasks);
-        bucket.seats = vec![None; (scenario.agents / 100).clamp(1, 10) as usize];
+        bucket.seats = vec![None; (scenario.agents / 100).clamp(1, envn("SEATS",10) as u32) as usize];
         let mut fleet = Self {
             policy: Policy::of(&job),
             rng: StdRng::seed_from_u64(scenario.seed),
@@ -256,7 +258,8 @@ impl Fleet {
             // The kernel.
             (Prefix::Root, Kind::Get),
             (Prefix::Plan, Kind::Get),
-            (Prefix::Plan, Kind::List),
+            (Prefix::Plan, Kind::Get),
+            // The segment after the last.
             (Prefix::Plan, Kind::Get),
         ];
         let mut wait = 0;
