@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dayfly_shared::bucket::{age, reply_to_error, reply_to_write, semaphore_body};
 use dayfly_shared::claim::{Lease, LeaseAsk, LeaseNews, Prior, Reply};
+use dayfly_shared::clock::Moment;
 use dayfly_shared::planted::Defect;
 use dayfly_shared::records::LeaseState;
 use dayfly_shared::store::{Attributes, ETag, Outcome, Rejection, Store};
@@ -13,9 +14,9 @@ use super::agent::Agent;
 /// Of the expected agents one in so many may wait, and always at least one.
 const AGENTS_A_SEAT: u32 = 100;
 
-/// Never more seats than this: each goes all the way round at each look. Ten find what thousands of agents have missed
-/// (`scripts/bench scale`).
-const MOST_SEATS: u32 = 10;
+/// Never more seats than this: who has one goes all the way round at each look, and five find what thousands of agents
+/// have missed (`scripts/bench scale`).
+const MOST_SEATS: u32 = 5;
 
 /// How many seats an agent tries before it takes them all for taken.
 const TRIES: u32 = 3;
@@ -66,8 +67,9 @@ impl Seat {
                     let ttl = Duration::from_secs(record.ttl_seconds.into());
                     let old = age(meta.served, meta.modified).is_some_and(|a| a > ttl + agent.policy.slack);
                     if record.state != LeaseState::Released && !old {
-                        // One that missed a heartbeat may be a dead agent's: it is not left to guard the end.
-                        let late = agent.policy.heartbeat() + agent.policy.slack;
+                        // One that missed a heartbeat may be a dead agent's: it is not left to guard the end. A search all
+                        // the way round may come between two, hence the half.
+                        let late = agent.policy.heartbeat() * 3 / 2 + agent.policy.slack;
                         doubt |= age(meta.served, meta.modified).is_none_or(|a| a > late);
                         continue;
                     }
@@ -107,6 +109,11 @@ impl Seat {
         self.held.take_if(|(_, lease)| !lease.is_held());
         agent.board().stand_by(self.held.is_some());
         self.held.is_some()
+    }
+
+    /// When the seat that is held has to be renewed.
+    pub fn due(&self) -> Option<Moment> {
+        self.held.as_ref().and_then(|(_, lease)| lease.wake_at())
     }
 
     /// Leaves the seat to somebody else.

@@ -101,11 +101,12 @@ const PAGE: u32 = 1000;
 /// Up to so many chunks, three pages of S3's listings, every search goes all the way round: six requests at most.
 const SMALL_RING: u32 = 3 * PAGE;
 
-/// On the way along its lane an agent glances once in so many tasks that it claims: 0.004 listings a task.
-const GLANCE_TASKS: u64 = 500;
+/// On the way along its lane an agent glances once in so many tasks that it claims: 0.007 listings a task at most. Rarer
+/// glances leave large chunks for the end (`scripts/bench scale`).
+const GLANCE_TASKS: u64 = 300;
 
-/// A search by samples ends after so many pages of the last stretch without a free chunk.
-const LAST_PAGES: u32 = 1;
+/// A search by samples takes this many pages of the first stretch before it goes on to the next.
+const FIRST_TRIES: u32 = 3;
 
 impl Board {
     /// An empty board.
@@ -236,7 +237,7 @@ impl Board {
         {
             return self.claim(Candidate::Take(chunk, prior));
         }
-        if u64::from(self.search.misses) >= envn("MISSES",2) || now.since(self.search.listed) > Duration::from_secs(envn("STALE",1000000)) {
+        if self.is_stale(now) {
             self.search = Search::default();
         }
         let promised = self.promise();
@@ -256,6 +257,14 @@ impl Board {
         if self.goes_round() { self.go_round(draw, now) } else { self.sample(draw, now) }
     }
 
+    /// Whether what was listed is too old to choose from. Where others go along lanes they have been everywhere within a
+    /// heartbeat; where they choose at random, a lost claim tells.
+    fn is_stale(&self, now: Moment) -> bool {
+        let misses = self.search.misses;
+        let old = now.since(self.search.listed) > self.policy.heartbeat();
+        misses >= MISSES || (old && (misses > 0 || self.ring.has_lanes()))
+    }
+
     /// The next chunk of this agent's own lanes, if nobody is known to have it.
     fn promise(&mut self) -> Option<u32> {
         while let Some(place) = self.promised.first().copied() {
@@ -271,7 +280,7 @@ impl Board {
     /// worth it.
     fn glance(&self, promised: u32, draw: u64) -> Option<u32> {
         let (before, _) = self.ring.round(promised);
-        if before == 0 || (draw >> 32) % envn("GL", 500) >= u64::from(self.ring.size_at(promised)) {
+        if before == 0 || (draw >> 32) % GLANCE_TASKS >= u64::from(self.ring.size_at(promised)) {
             return None;
         }
         self.somewhere_open(0, before, draw).filter(|place| self.ring.size_at(*place) > 1)
@@ -280,6 +289,9 @@ impl Board {
     /// Where a page of `from..to` begins: at a place drawn at random, or the next one after it that is not known to be
     /// closed. The first place is drawn as often as a whole page before it would be, so that none is seen less than others.
     fn somewhere_open(&self, from: u32, to: u32, draw: u64) -> Option<u32> {
+        if to - from <= PAGE {
+            return self.ring.open_in(from, to);
+        }
         let drawn = u32::try_from(draw % u64::from(to - from + PAGE)).unwrap_or(0);
         let drawn = from + drawn.saturating_sub(PAGE);
         self.ring.open_in(drawn, to).or_else(|| self.ring.open_in(from, drawn))
@@ -310,7 +322,8 @@ impl Board {
             let free = self.search.free.range(first..to).copied().filter(|p| self.is_free(*p));
             let crowd = self.search.held > self.ring.lanes_at(first);
             let among = if crowd { self.search.held as usize } else { 0 };
-            let known: Vec<u32> = free.enumerate().filter(|(n, p)| *p < round_end || *n < among).map(|(_, p)| p).collect();
+            let known: Vec<u32> =
+                free.enumerate().filter(|(n, p)| *p < round_end || *n < among).map(|(_, p)| p).collect();
             let place = known[usize::try_from(draw % known.len() as u64).unwrap_or(0)];
             self.search.free.remove(&place);
             let chunk = self.ring.at(place)?;
@@ -372,21 +385,46 @@ impl Board {
         self.nothing(now)
     }
 
-    /// The next page of a search by samples.
+    /// The next page of a search by samples: of the stretch where the lane was lost, then of those after it. Thousands of
+    /// agents come to the row's end: there it is one page of the last stretch, and for some of them one from elsewhere first.
     fn sample(&mut self, draw: u64, now: Moment) -> Candidate {
-        let (mut stretch, last_pages) = match self.search.way {
-            Way::Sample { stretch, last_pages } => (stretch, last_pages),
-            _ => (self.stretch.min(self.ring.last_stretch()).saturating_sub(if self.stretch + 2 >= self.ring.last_stretch() { envn("BACK",0) as usize } else { 0 }), 0),
+        let last = self.ring.last_stretch();
+        let (mut stretch, tries) = match self.search.way {
+            Way::Sample { stretch, tries } => (stretch, tries),
+            _ if self.stretch + 1 < last => (self.stretch, 0),
+            _ => match (draw >> 32) % 4 {
+                0 => {
+                    self.search.way = Way::Sample { stretch: last, tries: 0 };
+                    return match self.somewhere_open(0, self.total(), draw) {
+                        Some(place) => self.list_at(place),
+                        None => self.nothing(now),
+                    };
+                }
+                1 => (last.saturating_sub(1), 0),
+                _ => (last, 0),
+            },
         };
-        while last_pages < envn("LAST",1) as u32 && stretch <= self.ring.last_stretch() {
+        while stretch <= last {
             let (from, to) = self.ring.stretch(stretch);
             if let Some(place) = self.somewhere_open(from, to, draw) {
-                self.search.way = Way::Sample { stretch, last_pages };
+                self.search.way = Way::Sample { stretch, tries };
                 return self.list_at(place);
             }
             stretch += 1;
         }
         self.nothing(now)
+    }
+
+    /// How a search by samples that meant `stretch` goes on after a page of `from..=to`.
+    fn sample_after(&self, stretch: usize, tries: u32, from: u32, to: u32) -> Way {
+        let (began, reached) = (self.ring.stretch_of(from), self.ring.stretch_of(to));
+        // Nobody comes back to the first round for a long time: what is free there is worth more than one page.
+        if (stretch, reached) == (0, 0) && tries + 1 < FIRST_TRIES {
+            return Way::Sample { stretch, tries: tries + 1 };
+        }
+        // One from elsewhere does not count.
+        let next = if began < stretch { stretch.max(reached) } else { reached + 1 };
+        Way::Sample { stretch: next, tries: 0 }
     }
 
     fn nothing(&mut self, now: Moment) -> Candidate {
@@ -440,14 +478,7 @@ impl Board {
         let total = self.total();
         match self.search.way {
             Way::Glance => Way::Glance,
-            Way::Sample { last_pages, .. } => {
-                let reached = self.ring.stretch_of(to);
-                if reached == self.ring.last_stretch() {
-                    Way::Sample { stretch: reached, last_pages: last_pages + 1 }
-                } else {
-                    Way::Sample { stretch: reached + 1, last_pages }
-                }
-            }
+            Way::Sample { stretch, tries } => self.sample_after(stretch, tries, from, to),
             Way::Round { left, .. } => {
                 Way::Round { left: left.saturating_sub(to - from + 1), next: if to + 1 >= total { 0 } else { to + 1 } }
             }
@@ -529,8 +560,6 @@ impl Board {
         &self.seen
     }
 }
-
-pub fn envn(name: &str, default: u64) -> u64 { std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default) }
 
 /// Expired: this agent saw the same version for the whole time on its own clock; or the store's clock says so.
 fn is_expired(sighting: &Sighting, now: Moment) -> bool {

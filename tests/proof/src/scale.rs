@@ -37,6 +37,9 @@ pub struct Options {
     /// … on this many agents
     #[arg(long, requires = "tasks")]
     agents: Option<u32>,
+    /// … of which the job was told of so many only
+    #[arg(long, requires = "tasks")]
+    told: Option<u32>,
     /// … of this shape
     #[arg(long, default_value_t = 0.5)]
     sigma: f64,
@@ -57,7 +60,11 @@ pub fn run(options: &Options) -> bool {
     let scenario = |tasks, agents, sigma| Scenario { seed: options.seed, ..Scenario::new(tasks, agents, sigma) };
     let scenarios = match (options.tasks, options.agents) {
         (Some(tasks), Some(agents)) => {
-            vec![Scenario { one_task_chunks: options.one_task_chunks, ..scenario(tasks, agents, options.sigma) }]
+            vec![Scenario {
+                one_task_chunks: options.one_task_chunks,
+                told: options.told,
+                ..scenario(tasks, agents, options.sigma)
+            }]
         }
         _ if options.small => vec![scenario(20_000, 100, 0.5)],
         _ => vec![

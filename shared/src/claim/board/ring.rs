@@ -118,6 +118,11 @@ impl Ring {
         None
     }
 
+    /// Whether any segment was cut for a known number of agents.
+    pub(super) fn has_lanes(&self) -> bool {
+        self.parts.iter().any(|part| part.lanes > 0)
+    }
+
     /// How many lanes there are at a place; as many as chunks where nobody said.
     pub(super) fn lanes_at(&self, place: u32) -> u32 {
         self.part_of(place).map_or(0, |(_, part)| if part.lanes == 0 { part.chunks } else { part.lanes })

@@ -16,8 +16,8 @@ pub(super) enum Way {
     Glance,
     /// All the way round: how many places are left to cover, and where the next page starts.
     Round { left: u32, next: u32 },
-    /// A page of this stretch and of each that follows, then so many more of the last.
-    Sample { stretch: usize, last_pages: u32 },
+    /// A page of this stretch, of which so many were listed already, and of some that follow.
+    Sample { stretch: usize, tries: u32 },
 }
 
 /// What a search has found so far.
@@ -26,9 +26,10 @@ pub(super) struct Search {
     pub(super) way: Way,
     /// Places that were free when last listed.
     pub(super) free: BTreeSet<u32>,
-    pub(super) listed: Moment,
     /// How many semaphores stood on the last page.
     pub(super) held: u32,
+    /// When that was.
+    pub(super) listed: Moment,
     /// Places to be read.
     pub(super) looks: BTreeSet<u32>,
     /// Found released or expired.

@@ -12,7 +12,7 @@ use rand::Rng;
 use super::agent::Request;
 use super::bill::{Kind, Prefix, Purpose};
 use super::bucket::Seat;
-use super::fleet::{Fleet, Happening, envn};
+use super::fleet::{Fleet, Happening};
 use super::{Micros, latency};
 
 /// As `slot::FIRST_LOOK`.
@@ -95,7 +95,7 @@ impl Fleet {
         let seat = (idle.first_seat + idle.tried) % seats;
         match standing {
             Some((_, age)) if age <= expiry => {
-                idle.doubt |= age > heartbeat + slack;
+                idle.doubt |= age > heartbeat * 3 / 2 + slack;
                 idle.tried += 1;
                 self.try_seat(n);
             }
@@ -160,11 +160,16 @@ impl Fleet {
     fn wait(&mut self, n: u32) {
         let (at, heartbeat) = (self.at(), self.policy.heartbeat());
         let idle = &mut self.agents[n as usize].idle;
-        let first = FIRST_LOOK.saturating_mul((self.sizes.len() as u32 / envn("WAITDIV",1000) as u32).max(1));
+        let pages = u32::try_from(self.sizes.len() / 1000).unwrap_or(u32::MAX);
+        let first = FIRST_LOOK.saturating_mul(pages.max(1));
         let mut wait = first.saturating_mul(1 << idle.looks.min(16)).min(heartbeat);
         idle.looks += 1;
         if let Some(again) = idle.verdict.and_then(|v| v.look_again) {
             wait = wait.min(again.since(at) + Duration::from_millis(50));
+        }
+        if let Some((_, _, since)) = idle.seat {
+            // Renewed in time, whatever else there is to wait for.
+            wait = wait.min(heartbeat.saturating_sub(Duration::from_micros(self.now - since)));
         }
         self.waits += 1;
         self.after(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX), Happening::LookAgain(n));

@@ -17,8 +17,6 @@ use super::ending::Refreshing;
 use super::scenario::{CLAIM_SPREAD, NOTICE, Scenario};
 use super::{Micros, latency};
 
-pub fn envn(name: &str, default: u64) -> u64 { std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default) }
-
 /// Something that happens to an agent.
 #[derive(Debug)]
 pub enum Happening {
@@ -109,7 +107,7 @@ impl Fleet {
             line += size;
         }
         let mut bucket = Bucket::new(u32::try_from(sizes.len()).unwrap_or(u32::MAX), scenario.tasks);
-        bucket.seats = vec![None; (scenario.agents / 100).clamp(1, envn("SEATS",10) as u32) as usize];
+        bucket.seats = vec![None; (scenario.agents / 100).clamp(1, 5) as usize];
         let mut fleet = Self {
             policy: Policy::of(&job),
             rng: StdRng::seed_from_u64(scenario.seed),
@@ -158,7 +156,7 @@ impl Fleet {
 
     fn board(&self) -> Board {
         let mut board = Board::new(self.policy);
-        board.add_cut(self.sizes.iter().copied(), self.scenario.agents);
+        board.add_cut(self.sizes.iter().copied(), self.scenario.job().agents);
         board
     }
 
