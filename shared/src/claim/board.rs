@@ -369,6 +369,8 @@ impl Board {
         let total = self.total();
         let (mut left, mut next) = match self.search.way {
             Way::Round { left, next } => (left, next),
+            // Where it had got to, so that larger chunks come before smaller ones; guards begin anywhere.
+            _ if !self.standby && self.ring.last_stretch() > 0 => (total, self.ring.stretch(self.stretch).0),
             _ => (total, u32::try_from(draw % u64::from(total.max(1))).unwrap_or(0)),
         };
         while left > 0 {
