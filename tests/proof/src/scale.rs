@@ -82,7 +82,7 @@ pub fn run(options: &Options) -> bool {
     let mut all = Vec::new();
     for scenario in scenarios {
         let figures = simulate(scenario);
-        held &= figures.hold();
+        held &= figures.hold() && figures.reaches_target();
         all.push(figures);
     }
     table::print(&all);
