@@ -35,7 +35,6 @@ struct Sighted {
 /// What is known of a chunk.
 struct Chunk {
     names: Vec<String>,
-    planned: Duration,
     /// Since when nobody has held it.
     free_since: Option<Duration>,
 }
@@ -64,8 +63,8 @@ pub struct Bystander {
     summary: Option<Summary>,
     /// When an agent last saw a chunk's place in a listing of semaphores.
     looked: BTreeMap<(usize, ChunkId), Duration>,
-    /// When an agent last listed the plan.
-    plan_listed: BTreeMap<usize, Duration>,
+    /// Segments that an agent saw, read or listed.
+    knows: BTreeSet<(usize, u32)>,
 }
 
 impl Bystander {
@@ -90,7 +89,7 @@ impl Bystander {
             attempts: BTreeSet::new(),
             summary: None,
             looked: BTreeMap::new(),
-            plan_listed: BTreeMap::new(),
+            knows: BTreeSet::new(),
         }
     }
 
@@ -177,7 +176,7 @@ impl Bystander {
         for (index, span) in (1..).zip(&segment.chunks) {
             let (chunk, tail) = rest.split_at((span.tasks as usize).min(rest.len()));
             rest = tail;
-            let known = Chunk { names: chunk.to_vec(), planned: now, free_since: Some(now) };
+            let known = Chunk { names: chunk.to_vec(), free_since: Some(now) };
             self.chunks.insert(ChunkId { segment: number, index }, known);
         }
         for name in &lines {
@@ -360,10 +359,19 @@ impl Bystander {
         }
     }
 
+    /// An agent saw an object.
+    pub fn on_read(&mut self, agent: usize, key: &str) {
+        if let Some((segment, true)) = self.keys.parse_segment(key) {
+            self.knows.insert((agent, segment));
+        }
+    }
+
     /// An agent saw a page.
     pub fn on_list(&mut self, agent: usize, query: &ListQuery, page: &ListPage, now: Duration) {
         if query.prefix == self.keys.plan() {
-            self.plan_listed.insert(agent, now);
+            for entry in &page.entries {
+                self.on_read(agent, &entry.key);
+            }
         }
         if query.prefix != self.keys.semaphores() {
             return;
@@ -384,10 +392,9 @@ impl Bystander {
     /// # Errors
     /// When one did.
     pub fn on_end(&self, agent: usize) -> Result<(), Broken> {
-        let plan_listed = self.plan_listed.get(&agent).copied().unwrap_or_default();
         for (chunk, known) in &self.chunks {
             let Some(since) = known.free_since else { continue };
-            if self.results.contains_key(chunk) || known.planned >= plan_listed {
+            if self.results.contains_key(chunk) || !self.knows.contains(&(agent, chunk.segment)) {
                 continue;
             }
             if self.looked.get(&(agent, *chunk)).is_none_or(|looked| *looked > since) {

@@ -310,6 +310,9 @@ impl Store for FaultyStore {
 
     async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Object>> {
         let (found, fate) = self.read("GET", key, &GET, async || self.world.store.get(key, range).await).await?;
+        if found.is_some() {
+            self.world.state().bystander.on_read(self.agent, key);
+        }
         Ok(found.map(|mut object| {
             object.meta.served = self.served(object.meta.served);
             match fate {
