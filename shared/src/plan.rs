@@ -11,12 +11,18 @@ use crate::ids::{AgentId, ChunkId, TaskId};
 use crate::job::{JobSettings, Location, SCHEMA};
 use crate::keys;
 
-/// Up to so many tasks a segment has one-task chunks: the finest sharing, at $0.10 for the largest such job. Above it
+/// Up to so many tasks a segment has one-task chunks: the finest sharing, at $0.11 for the largest such job. Above it
 /// chunks shrink from large to one task.
 pub const ONE_TASK_CHUNKS: usize = 10_000;
 
 /// The largest chunk has one task in so many.
 const LARGEST_CHUNK: usize = 500;
+
+/// The smallest chunk has one in so many of the tasks that an agent does in all …
+const SMALLEST_SHARE: usize = 12;
+
+/// … but never more than so many.
+const SMALLEST_CHUNK: usize = 8;
 
 /// A task of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -177,17 +183,19 @@ pub fn text_checksum(text: &[u8]) -> String {
 /// How many tasks each chunk gets. Up to [`ONE_TASK_CHUNKS`]: one. Above: *factoring* (Hummel, Schonberg and Flynn, 1992):
 /// each round of as many chunks as agents hands out half of what is left, so that the first chunks cost few requests a
 /// task and the last ones even out the end. No chunk has more than a five-hundredth of the tasks: a job whose agents were
-/// not counted, or that run many tasks at once, still spreads.
+/// not counted, or that run many tasks at once, still spreads. None but the last has less than a twelfth of what an agent
+/// does in all, up to eight tasks: finer ones cost more than they even out (`scripts/bench scale`).
 pub fn chunk_sizes(tasks: usize, agents: u32) -> Vec<usize> {
     if tasks <= ONE_TASK_CHUNKS {
         return vec![1; tasks];
     }
     let agents = agents.max(1) as usize;
     let most = tasks / LARGEST_CHUNK;
+    let least = (tasks / agents / SMALLEST_SHARE).clamp(1, SMALLEST_CHUNK);
     let mut sizes = Vec::new();
     let mut left = tasks;
     while left > 0 {
-        let size = (left / (2 * agents)).clamp(1, most);
+        let size = (left / (2 * agents)).clamp(least, most);
         for _ in 0..agents {
             if left == 0 {
                 break;
@@ -261,8 +269,10 @@ mod tests {
         }
         assert_eq!(chunk_sizes(10_000, 4).len(), 10_000);
         let big = chunk_sizes(1_000_000, 1000);
-        assert!((8_000..12_000).contains(&big.len()), "{}", big.len());
-        assert_eq!((big[0], *big.last().unwrap()), (500, 1));
+        assert_eq!((big.len(), big[0], *big.last().unwrap()), (8_000, 500, 8));
+        let wide = chunk_sizes(1_000_000, 10_000);
+        assert_eq!((wide.len(), wide[0], wide[wide.len() - 2]), (46_250, 50, 8));
+        assert!(wide.is_sorted_by(|one, next| one >= next), "the largest come first");
     }
 
     #[test]

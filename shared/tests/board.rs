@@ -232,3 +232,224 @@ fn new_segments_go_on_the_ring() {
     };
     assert_eq!(found, Candidate::Open(ChunkId { segment: 2, index: 1 }));
 }
+
+/// A board whose one segment has `rounds` of so many tasks a chunk, each of `agents` chunks.
+fn cut(rounds: &[u32], agents: u32) -> Board {
+    let mut board = Board::new(policy());
+    board.add_cut(rounds.iter().flat_map(|size| std::iter::repeat_n(*size, agents as usize)), agents);
+    board
+}
+
+/// Before every claim that may take a glance, this draw takes none.
+const NO_GLANCE: u64 = 299 << 32;
+
+#[test]
+fn an_agent_goes_along_its_lane_without_a_listing() {
+    for draw in 0..20 {
+        let mut board = cut(&[8, 4, 2], 4);
+        let mut got = vec![board.first_choice(draw).unwrap()];
+        while got.len() < 3 {
+            let last = *got.last().unwrap();
+            board.begin(last);
+            board.end_closed(last);
+            let Candidate::Open(next) = board.next(NO_GLANCE, at(1)) else { panic!("{got:?}") };
+            got.push(next);
+        }
+        let lane = got[0].index;
+        assert!(lane <= 4, "a lane begins in the first round");
+        assert_eq!(got, [chunk(lane), chunk(lane + 4), chunk(lane + 8)]);
+        board.begin(got[2]);
+        board.end_closed(got[2]);
+        assert!(matches!(board.next(NO_GLANCE, at(1)), Candidate::List(_)), "the lane is done");
+    }
+}
+
+#[test]
+fn the_lanes_of_agents_are_drawn_from_all_of_them() {
+    let board = cut(&[8, 4], 50);
+    let lanes: std::collections::BTreeSet<u32> =
+        (0..200).map(|n| board.first_choice(n * 7919).unwrap().index).collect();
+    assert_eq!(lanes, (1..=50).collect());
+}
+
+#[test]
+fn who_loses_a_lane_gets_a_free_one_of_the_same_round_and_goes_on_there() {
+    let mut board = cut(&[8, 4, 2], 4);
+    let lost = board.first_choice(0).unwrap();
+    board.begin(lost);
+    board.end(lost, true, at(1));
+    let world = Coverage { semaphores: [1, 2, 4].map(|n| held(n, "v1", Some(1))).to_vec(), ..Coverage::default() };
+    for draw in [0, 5, 11] {
+        let mut board = board.clone();
+        assert_eq!(search(&mut board, draw, at(1), 100, &world), Candidate::Open(chunk(3)));
+        board.begin(chunk(3));
+        board.end_closed(chunk(3));
+        assert_eq!(board.next(NO_GLANCE, at(2)), Candidate::Open(chunk(7)));
+    }
+}
+
+#[test]
+fn more_agents_than_expected_spread_over_later_rounds() {
+    // Two were expected, forty are at work: who looks must not be led to the one free chunk of the lowest round.
+    let world = Coverage { semaphores: (1..=40).map(|n| held(n, "v1", Some(1))).collect(), ..Coverage::default() };
+    let mut got = std::collections::BTreeSet::new();
+    for draw in 0..200 {
+        let mut board = Board::new(policy());
+        board.add_cut(std::iter::repeat_n(8, 200), 2);
+        let Candidate::Open(one) = search(&mut board, draw, at(1), 1000, &world) else { panic!() };
+        got.insert(one);
+    }
+    assert!(got.len() > 20, "{got:?}");
+}
+
+#[test]
+fn what_was_left_of_an_earlier_round_goes_before_ones_own_smaller_chunk() {
+    let mut board = cut(&[8, 4, 2], 4);
+    board.begin(chunk(5));
+    board.end_closed(chunk(5));
+    let mut world = Coverage {
+        results: [1, 3, 4].map(chunk).to_vec(),
+        semaphores: [6, 7, 8].map(|n| held(n, "v1", Some(1))).to_vec(),
+        ..Coverage::default()
+    };
+    // Nobody ever had chunk 2.
+    let mut free = board.clone();
+    assert_eq!(search(&mut free, 0, at(1), 100, &world), Candidate::Open(chunk(2)));
+    free.begin(chunk(2));
+    free.end_closed(chunk(2));
+    assert_eq!(free.next(NO_GLANCE, at(2)), Candidate::Open(chunk(9)), "its own comes next, as chunk 6 is held");
+    // Or its holder is dead.
+    world.semaphores.push(held(2, "v1", Some(100)));
+    let mut expired = board.clone();
+    assert_eq!(search(&mut expired, 0, at(1), 100, &world), Candidate::Look(chunk(2)));
+    let found = (semaphore(LeaseState::Held), ETag::new("v1"), Some(Duration::from_secs(100)));
+    expired.on_look(chunk(2), Some(found), at(1));
+    assert!(matches!(expired.next(NO_GLANCE, at(1)), Candidate::Take(c, _) if c == chunk(2)));
+    // Without a glance nobody knows of it.
+    assert_eq!(board.next(NO_GLANCE, at(1)), Candidate::Open(chunk(9)));
+}
+
+#[test]
+fn the_largest_of_what_is_free_is_taken_first() {
+    for draw in 0..50 {
+        let mut board = cut(&[8, 4, 2], 4);
+        let world = Coverage { results: [1, 2, 4].map(chunk).to_vec(), ..Coverage::default() };
+        let Candidate::List(_) = board.next(draw, at(1)) else { panic!() };
+        board.on_page(&Coverage { from: Some(chunk(1)), ..world }, at(1));
+        assert_eq!(board.next(draw, at(1)), Candidate::Open(chunk(3)), "draw {draw}");
+    }
+}
+
+#[test]
+fn what_is_known_to_be_closed_is_not_listed_again() {
+    for draw in 0..50 {
+        let mut board = board(100);
+        for n in (1..=90).chain(95..=100) {
+            board.close(chunk(n));
+        }
+        let semaphores = (91..=94).map(|n| held(n, "v1", Some(1))).collect();
+        let mut pages = 0;
+        while let Candidate::List(from) = board.next(draw, at(1)) {
+            pages += 1;
+            assert!((91..=94).contains(&from.index), "{from}");
+            let to = (from.index + 9 < 100).then(|| chunk(from.index + 9));
+            let page = Coverage { from: Some(from), to, semaphores: Vec::clone(&semaphores), ..Coverage::default() };
+            board.on_page(&page, at(1));
+        }
+        assert!((1..=2).contains(&pages), "{pages} pages");
+    }
+}
+
+/// A large row, every chunk held but one.
+fn all_held_but(free: u32, chunks: u32) -> Coverage {
+    let others = (1..=chunks).filter(|n| *n != free);
+    Coverage { semaphores: others.map(|n| held(n, "v1", Some(1))).collect(), ..Coverage::default() }
+}
+
+#[test]
+fn a_small_row_is_searched_all_the_way_round() {
+    for free in [1, 999, 2000, 3000] {
+        let world = all_held_but(free, 3000);
+        for draw in [0, 1234, 2999, u64::MAX] {
+            let mut board = cut(&[3, 2, 1], 1000);
+            assert_eq!(search(&mut board, draw, at(1), 1000, &world), Candidate::Open(chunk(free)));
+        }
+    }
+}
+
+#[test]
+fn a_large_row_is_searched_by_samples_unless_the_agent_stands_by() {
+    let free = 2345;
+    let world = all_held_but(free, 8000);
+    let mut missed = 0;
+    for draw in 0..20 {
+        let draw = 0x1234_5678_9abc_def1_u64.wrapping_mul(draw);
+        let mut board = cut(&[8, 4, 2, 1], 2000);
+        board.begin(chunk(8000));
+        board.end_closed(chunk(8000));
+        let mut guard = board.clone();
+        guard.stand_by(true);
+        let found = search(&mut board, draw, at(1), 1000, &world);
+        missed += u32::from(matches!(found, Candidate::None(verdict) if !verdict.all_closed));
+        assert_eq!(search(&mut guard, draw, at(1), 1000, &world), Candidate::Open(chunk(free)), "draw {draw}");
+    }
+    assert!(missed > 10, "a sample is no proof: {missed}");
+}
+
+#[test]
+fn a_search_by_samples_takes_few_pages() {
+    let world = Coverage { results: (1..=40_000).map(chunk).collect(), ..Coverage::default() };
+    for draw in 0..20 {
+        let draw = 0x1234_5678_9abc_def1_u64.wrapping_mul(draw);
+        let mut board = cut(&[8, 4, 2, 1], 10_000);
+        board.begin(chunk(40_000));
+        board.end_closed(chunk(40_000));
+        let mut pages = 0;
+        while let Candidate::List(from) = board.next(draw, at(1)) {
+            pages += 1;
+            let to = from.index + 999;
+            let results = world.results.iter().copied().filter(|c| (from.index..=to).contains(&c.index)).collect();
+            let to = (to < 40_000).then(|| chunk(to));
+            board.on_page(&Coverage { from: Some(from), to, results, semaphores: Vec::new() }, at(1));
+        }
+        assert!((1..=2).contains(&pages), "{pages} pages, draw {draw}");
+    }
+}
+
+#[test]
+fn a_guard_knows_when_the_first_lease_may_expire_and_remembers_no_more_than_that() {
+    let mut board = cut(&[8, 4, 2, 1], 2000);
+    board.stand_by(true);
+    let mut world =
+        Coverage { semaphores: (1..=8000).map(|n| held(n, "v1", Some(1))).collect(), ..Coverage::default() };
+    world.semaphores[4999] = held(5000, "v1", Some(50));
+    let Candidate::None(verdict) = search(&mut board, 17, at(100), 1000, &world) else { panic!() };
+    assert_eq!(verdict.look_again, Some(at(113)));
+    assert!(board.sightings().is_empty());
+}
+
+#[test]
+fn among_lanes_a_listing_is_old_after_a_heartbeat() {
+    let world = Coverage::default();
+    for (wait, lanes, fresh) in [(19, 4, true), (21, 4, false), (21, 0, true)] {
+        let mut board = Board::new(policy());
+        board.add_cut(std::iter::repeat_n(1, 12), lanes);
+        let Candidate::Open(one) = search(&mut board, 0, at(100), 100, &world) else { panic!() };
+        board.begin(one);
+        board.end(one, false, at(100));
+        let next = board.next(0, at(100 + wait));
+        assert_eq!(matches!(next, Candidate::Open(_)), fresh, "{wait} {lanes} {next:?}");
+    }
+}
+
+#[test]
+fn an_agent_that_comes_late_is_not_led_along_a_lane_that_is_done() {
+    let mut board = cut(&[1, 1, 1], 4);
+    let first = board.first_choice(1).unwrap();
+    board.begin(first);
+    // Its result stood already.
+    board.close(first);
+    board.end(first, true, at(1));
+    assert!(matches!(board.next(NO_GLANCE, at(1)), Candidate::List(_)));
+    assert!(board.sightings().is_empty());
+}

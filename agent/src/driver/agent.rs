@@ -232,10 +232,10 @@ impl Agent {
     /// A text that cannot be read, or is not the one committed.
     pub async fn add_segment(&self, segment: Segment) -> Result<bool> {
         let _in_order = self.taking_in.lock().await;
-        let chunks = segment.chunk_count();
+        let sizes: Vec<u32> = segment.chunks.iter().map(|chunk| chunk.tasks).collect();
         let new = self.plan.add(segment).await?;
         if new {
-            self.board().add_segment(chunks);
+            self.board().add_cut(sizes, self.job.agents);
         }
         Ok(new)
     }

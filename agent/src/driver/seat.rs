@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dayfly_shared::bucket::{age, reply_to_error, reply_to_write, semaphore_body};
 use dayfly_shared::claim::{Lease, LeaseAsk, LeaseNews, Prior, Reply};
+use dayfly_shared::clock::Moment;
 use dayfly_shared::planted::Defect;
 use dayfly_shared::records::LeaseState;
 use dayfly_shared::store::{Attributes, ETag, Outcome, Rejection, Store};
@@ -12,6 +13,10 @@ use super::agent::Agent;
 
 /// Of the expected agents one in so many may wait, and always at least one.
 const AGENTS_A_SEAT: u32 = 100;
+
+/// Never more seats than this: who has one goes all the way round at each look, and five find what thousands of agents
+/// have missed (`scripts/bench scale`).
+const MOST_SEATS: u32 = 5;
 
 /// How many seats an agent tries before it takes them all for taken.
 const TRIES: u32 = 3;
@@ -40,13 +45,19 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// Takes a seat, or keeps the one held.
+    /// Takes a seat, or keeps the one held. Who has one searches thoroughly.
     pub async fn take(&mut self, agent: &Agent) -> Take {
+        let take = self.try_to_take(agent).await;
+        agent.board().stand_by(take == Take::Held);
+        take
+    }
+
+    async fn try_to_take(&mut self, agent: &Agent) -> Take {
         if self.keep(agent).await {
             return Take::Held;
         }
         let mut doubt = false;
-        let seats = (agent.job.agents / AGENTS_A_SEAT).max(1);
+        let seats = (agent.job.agents / AGENTS_A_SEAT).clamp(1, MOST_SEATS);
         let first = u32::try_from(agent.parts.dice.below(seats.into())).unwrap_or(0);
         for n in 0..seats.min(TRIES) {
             let key = agent.bucket.keys.seat((first + n) % seats + 1);
@@ -56,8 +67,9 @@ impl Seat {
                     let ttl = Duration::from_secs(record.ttl_seconds.into());
                     let old = age(meta.served, meta.modified).is_some_and(|a| a > ttl + agent.policy.slack);
                     if record.state != LeaseState::Released && !old {
-                        // One that missed a heartbeat may be a dead agent's: it is not left to guard the end.
-                        let late = agent.policy.heartbeat() + agent.policy.slack;
+                        // One that missed a heartbeat may be a dead agent's: it is not left to guard the end. A search all
+                        // the way round may come between two, hence the half.
+                        let late = agent.policy.heartbeat() * 3 / 2 + agent.policy.slack;
                         doubt |= age(meta.served, meta.modified).is_none_or(|a| a > late);
                         continue;
                     }
@@ -95,11 +107,18 @@ impl Seat {
             self.drive(agent, ask).await;
         }
         self.held.take_if(|(_, lease)| !lease.is_held());
+        agent.board().stand_by(self.held.is_some());
         self.held.is_some()
+    }
+
+    /// When the seat that is held has to be renewed.
+    pub fn due(&self) -> Option<Moment> {
+        self.held.as_ref().and_then(|(_, lease)| lease.wake_at())
     }
 
     /// Leaves the seat to somebody else.
     pub async fn leave(&mut self, agent: &Agent) {
+        agent.board().stand_by(false);
         let leaving = async {
             self.find_out(agent).await;
             let ask = self.held.as_mut().and_then(|(_, lease)| lease.delete());

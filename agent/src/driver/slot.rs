@@ -173,7 +173,11 @@ fn settle(agent: &Agent, chunk: ChunkId, over: TenureOver) {
     match over {
         TenureOver::NotOurs | TenureOver::Lost => agent.board().end(chunk, true, now),
         TenureOver::Released => agent.board().end(chunk, false, now),
-        TenureOver::AlreadyClosed => agent.board().end_closed(chunk),
+        TenureOver::AlreadyClosed => {
+            // Another agent was here long ago: what this one knew is as old as after a lost claim.
+            agent.board().close(chunk);
+            agent.board().end(chunk, true, now);
+        }
         TenureOver::Closed(result) => {
             agent.board().end_closed(chunk);
             let failed = |r: &dayfly_shared::records::TaskResult| matches!(r.outcome, TaskOutcome::Failed { .. });
@@ -218,9 +222,11 @@ async fn idle(
         Err(error) => return agent.fail(error.to_string()),
     }
     let alone = agent.tally().active == 0;
-    // The end of a small job comes soon, so the first looks follow each other closely; then each heartbeat.
+    // The end of a small job comes soon, so the first looks follow each other closely, the closer the fewer pages one
+    // takes; then each heartbeat.
     let looks = agent.idle_looks.fetch_add(1, SeqCst).min(16);
-    let mut wait = FIRST_LOOK.saturating_mul(1 << looks).min(agent.policy.heartbeat());
+    let first = FIRST_LOOK.saturating_mul((agent.board().total() / 1000).max(1));
+    let mut wait = first.saturating_mul(1 << looks).min(agent.policy.heartbeat());
     if let Some(again) = verdict.look_again {
         // A moment more than the lease's end, so that this look finds it expired.
         wait = wait.min(again.since(agent.now().at) + Duration::from_millis(50));
@@ -245,6 +251,9 @@ async fn idle(
     } else {
         seat.leave(agent).await;
     }
+    if let Some(due) = seat.due() {
+        wait = wait.min(due.since(agent.now().at));
+    }
     tokio::select! {
         biased;
         () = agent.parts.clock.sleep(wait) => {}
@@ -258,9 +267,11 @@ async fn idle(
 
 /// Takes in segments that others made. Whether there were any.
 pub async fn new_segments(agent: &Agent) -> Result<bool> {
-    let known = agent.board().segments();
     let mut new = false;
-    for segment in agent.bucket.segments_after(known).await? {
+    // One read of an object that is not there is a twelfth of the price of a listing.
+    loop {
+        let next = agent.board().segments() + 1;
+        let Some(segment) = agent.bucket.segment(next).await? else { break };
         new |= agent.add_segment(segment).await?;
     }
     agent.note_answer();
