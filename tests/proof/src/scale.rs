@@ -19,6 +19,8 @@ pub use bill::Tally;
 pub use scenario::Scenario;
 pub use table::Figures;
 
+use std::time::Duration;
+
 /// Virtual time in microseconds.
 type Micros = u64;
 
@@ -37,10 +39,16 @@ pub struct Options {
     /// … on this many agents
     #[arg(long, requires = "tasks")]
     agents: Option<u32>,
+    /// … of which the job was told of so many only
+    #[arg(long, requires = "tasks")]
+    told: Option<u32>,
     /// … of this shape
     #[arg(long, default_value_t = 0.5)]
     sigma: f64,
-    /// … in chunks of one task
+    /// Over how many seconds the machines come up
+    #[arg(long, default_value_t = 60)]
+    boot_spread: u64,
+    /// With --tasks: in chunks of one task
     #[arg(long)]
     one_task_chunks: bool,
 }
@@ -54,10 +62,18 @@ pub fn simulate(scenario: Scenario) -> Figures {
 
 /// Runs it and prints what it found. Whether all is well.
 pub fn run(options: &Options) -> bool {
-    let scenario = |tasks, agents, sigma| Scenario { seed: options.seed, ..Scenario::new(tasks, agents, sigma) };
+    let scenario = |tasks, agents, sigma| Scenario {
+        seed: options.seed,
+        boot_spread: Duration::from_secs(options.boot_spread),
+        ..Scenario::new(tasks, agents, sigma)
+    };
     let scenarios = match (options.tasks, options.agents) {
         (Some(tasks), Some(agents)) => {
-            vec![Scenario { one_task_chunks: options.one_task_chunks, ..scenario(tasks, agents, options.sigma) }]
+            vec![Scenario {
+                one_task_chunks: options.one_task_chunks,
+                told: options.told,
+                ..scenario(tasks, agents, options.sigma)
+            }]
         }
         _ if options.small => vec![scenario(20_000, 100, 0.5)],
         _ => vec![
@@ -75,7 +91,7 @@ pub fn run(options: &Options) -> bool {
     let mut all = Vec::new();
     for scenario in scenarios {
         let figures = simulate(scenario);
-        held &= figures.hold();
+        held &= figures.hold() && figures.reaches_target();
         all.push(figures);
     }
     table::print(&all);

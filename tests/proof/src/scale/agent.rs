@@ -216,7 +216,10 @@ impl Fleet {
         match over {
             TenureOver::NotOurs | TenureOver::Lost => agent.board.end(chunk, true, at),
             TenureOver::Released => agent.board.end(chunk, false, at),
-            TenureOver::AlreadyClosed => agent.board.end_closed(chunk),
+            TenureOver::AlreadyClosed => {
+                agent.board.close(chunk);
+                agent.board.end(chunk, true, at);
+            }
             TenureOver::Closed(_) => {
                 agent.board.end_closed(chunk);
                 self.mark_dirty(n);
@@ -243,7 +246,7 @@ impl Fleet {
             Request::Lease(chunk, ask) => Answer::Lease(self.serve_lease(chunk, ask)),
             Request::Work(chunk, ask) => Answer::Work(self.serve_work(chunk, ask)),
             Request::Segments => {
-                count(Prefix::Plan, Kind::List, Purpose::Listings);
+                count(Prefix::Plan, Kind::Get, Purpose::Listings);
                 Answer::Segments
             }
             Request::Seat(seat) => Answer::Seat(self.look_at_seat(seat)),
@@ -335,6 +338,6 @@ impl Fleet {
 
     fn nothing(&mut self, n: u32, verdict: Verdict) {
         self.agents[n as usize].idle.verdict = Some(verdict);
-        self.send(n, Kind::List, Request::Segments);
+        self.send(n, Kind::Get, Request::Segments);
     }
 }

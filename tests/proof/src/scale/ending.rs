@@ -95,7 +95,7 @@ impl Fleet {
         let seat = (idle.first_seat + idle.tried) % seats;
         match standing {
             Some((_, age)) if age <= expiry => {
-                idle.doubt |= age > heartbeat + slack;
+                idle.doubt |= age > heartbeat * 3 / 2 + slack;
                 idle.tried += 1;
                 self.try_seat(n);
             }
@@ -120,6 +120,7 @@ impl Fleet {
         let idle = &mut self.agents[n as usize].idle;
         if let Some(version) = version {
             idle.seat = Some(((idle.first_seat + idle.tried) % seats, version, now));
+            self.agents[n as usize].board.stand_by(true);
             return self.wait(n);
         }
         idle.doubt = true;
@@ -143,10 +144,12 @@ impl Fleet {
             self.bill.reject(Purpose::Heartbeats);
         }
         self.agents[n as usize].idle.seat = ours.then_some((seat, new, self.now));
+        self.agents[n as usize].board.stand_by(ours);
     }
 
     pub fn leave_seat(&mut self, n: u32) {
         let Some((seat, version, _)) = self.agents[n as usize].idle.seat.take() else { return };
+        self.agents[n as usize].board.stand_by(false);
         self.bill.count(self.now, Prefix::Standby, Kind::Delete, Purpose::Listings);
         let standing = &mut self.bucket.seats[seat as usize];
         if standing.is_some_and(|s| s.version == version) {
@@ -157,10 +160,16 @@ impl Fleet {
     fn wait(&mut self, n: u32) {
         let (at, heartbeat) = (self.at(), self.policy.heartbeat());
         let idle = &mut self.agents[n as usize].idle;
-        let mut wait = FIRST_LOOK.saturating_mul(1 << idle.looks.min(16)).min(heartbeat);
+        let pages = u32::try_from(self.sizes.len() / 1000).unwrap_or(u32::MAX);
+        let first = FIRST_LOOK.saturating_mul(pages.max(1));
+        let mut wait = first.saturating_mul(1 << idle.looks.min(16)).min(heartbeat);
         idle.looks += 1;
         if let Some(again) = idle.verdict.and_then(|v| v.look_again) {
             wait = wait.min(again.since(at) + Duration::from_millis(50));
+        }
+        if let Some((_, _, since)) = idle.seat {
+            // Renewed in time, whatever else there is to wait for.
+            wait = wait.min(heartbeat.saturating_sub(Duration::from_micros(self.now - since)));
         }
         self.waits += 1;
         self.after(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX), Happening::LookAgain(n));
@@ -227,7 +236,7 @@ impl Fleet {
             return;
         }
         let bytes = u64::from(self.scenario.tasks) * LINE_BYTES;
-        let interval = refresh_interval(self.scenario.tasks.into(), self.scenario.agents, bytes);
+        let interval = refresh_interval(self.scenario.tasks.into(), self.scenario.job().agents, bytes);
         let interval = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
         let next = self.now + interval + self.rng.random_range(0..=interval / 2);
         self.refreshes[n as usize] = (next, false);
@@ -236,6 +245,9 @@ impl Fleet {
     /// Every chunk is closed and the views are written: the sweep, and the summary unless it stands.
     pub fn finish(&mut self, n: u32) {
         let mut wait = self.views_request(0, Prefix::Semaphores, Kind::List);
+        for _ in 0..self.bucket.sweep() {
+            wait += self.views_request(wait, Prefix::Semaphores, Kind::Delete);
+        }
         wait += self.views_request(wait, Prefix::Root, Kind::Get);
         if self.summary_at.is_none_or(|at| at > self.now) {
             for _ in 0..=self.bucket.closed() / 1000 {

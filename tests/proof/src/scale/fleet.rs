@@ -107,7 +107,7 @@ impl Fleet {
             line += size;
         }
         let mut bucket = Bucket::new(u32::try_from(sizes.len()).unwrap_or(u32::MAX), scenario.tasks);
-        bucket.seats = vec![None; (scenario.agents / 100).max(1) as usize];
+        bucket.seats = vec![None; (scenario.agents / 100).clamp(1, 5) as usize];
         let mut fleet = Self {
             policy: Policy::of(&job),
             rng: StdRng::seed_from_u64(scenario.seed),
@@ -148,7 +148,7 @@ impl Fleet {
         let n = u32::try_from(self.agents.len()).unwrap_or(u32::MAX);
         let id = AgentId::of("agent", Nonce(self.rng.random()));
         self.agents.push(Agent::new(id, self.board(), at));
-        let first = refresh_interval(self.sizes.len() as u64, self.scenario.agents, 0);
+        let first = refresh_interval(self.scenario.tasks.into(), self.scenario.job().agents, 0);
         let first = self.rng.random_range(0..=u64::try_from(first.as_micros()).unwrap_or(u64::MAX));
         self.refreshes.push((at + first, false));
         self.schedule(at, Happening::Boot(n));
@@ -156,7 +156,7 @@ impl Fleet {
 
     fn board(&self) -> Board {
         let mut board = Board::new(self.policy);
-        board.add_segment(u32::try_from(self.sizes.len()).unwrap_or(u32::MAX));
+        board.add_cut(self.sizes.iter().copied(), self.scenario.job().agents);
         board
     }
 
@@ -256,7 +256,8 @@ impl Fleet {
             // The kernel.
             (Prefix::Root, Kind::Get),
             (Prefix::Plan, Kind::Get),
-            (Prefix::Plan, Kind::List),
+            (Prefix::Plan, Kind::Get),
+            // The segment after the last.
             (Prefix::Plan, Kind::Get),
         ];
         let mut wait = 0;

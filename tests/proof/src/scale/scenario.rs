@@ -10,8 +10,10 @@ use dayfly_shared::plan::chunk_sizes;
 pub struct Scenario {
     /// Tasks of the job.
     pub tasks: u32,
-    /// Machines, as many as the job expects.
+    /// Machines.
     pub agents: u32,
+    /// How many the job was told of; none: it was told the truth.
+    pub told: Option<u32>,
     /// Shape of the lognormal task durations; their mean is [`MEAN_SECONDS`].
     pub sigma: f64,
     /// Every chunk one task, whatever the job's size.
@@ -44,6 +46,7 @@ impl Scenario {
         Self {
             tasks,
             agents,
+            told: None,
             sigma,
             one_task_chunks: false,
             boot_spread: Duration::from_secs(60),
@@ -56,7 +59,7 @@ impl Scenario {
 
     /// The job's settings: the defaults but for the fleet's size.
     pub fn job(&self) -> JobSettings {
-        JobSettings { agents: self.agents, ..JobSettings::default() }
+        JobSettings { agents: self.told.unwrap_or(self.agents), ..JobSettings::default() }
     }
 
     /// How many tasks each chunk has.
@@ -64,7 +67,7 @@ impl Scenario {
         if self.one_task_chunks {
             return vec![1; self.tasks as usize];
         }
-        let sizes = chunk_sizes(self.tasks as usize, self.agents);
+        let sizes = chunk_sizes(self.tasks as usize, self.job().agents);
         sizes.into_iter().map(|n| u32::try_from(n).unwrap_or(u32::MAX)).collect()
     }
 }

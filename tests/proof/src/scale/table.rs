@@ -80,6 +80,23 @@ impl Figures {
         self.closed == self.chunks && self.left == 0 && self.peaks.iter().all(within)
     }
 
+    /// What is asked of 1,000,000 tasks of sigma 0.5: PUT-class requests a task, makespan over ideal, rejected writes a task.
+    pub fn target(&self) -> Option<[f64; 3]> {
+        let s = &self.scenario;
+        let plain = s.tasks == 1_000_000 && !s.one_task_chunks && s.told.is_none() && s.sigma <= 0.5;
+        match s.agents {
+            1_000 if plain => Some([0.03, 1.03, 0.02]),
+            10_000 if plain => Some([0.18, 1.20, 0.02]),
+            _ => None,
+        }
+    }
+
+    /// Whether the target is reached, where there is one.
+    pub fn reaches_target(&self) -> bool {
+        let reached = [self.writes_a_task(), self.over_ideal(), self.rejected_a_task()];
+        self.target().is_none_or(|most| reached.iter().zip(most).all(|(is, most)| *is <= most))
+    }
+
     /// Claims, results and listings together.
     pub fn shared(&self) -> Tally {
         self.sharing.iter().fold(Tally::default(), |sum, tally| sum.plus(*tally))
@@ -180,6 +197,15 @@ pub fn print(all: &[Figures]) {
         "-",
         3.0 * DOLLARS_A_MILLION_SQS
     );
+    for f in all {
+        if let Some([writes, ratio, rejected]) = f.target() {
+            println!(
+                "Target at {} agents: at most {writes} a task together, {rejected} rejected, {ratio} of ideal: {}",
+                f.scenario.agents,
+                if f.reaches_target() { "reached" } else { "MISSED" }
+            );
+        }
+    }
     println!("\nBeside it, by agent-hour: PUT-class + GET-class requests, dollars a thousand agent-hours");
     for f in all {
         println!(
