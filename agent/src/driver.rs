@@ -16,6 +16,7 @@ mod refresher;
 mod seat;
 mod slot;
 mod tenure_run;
+mod watched;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use crate::ids::{AgentId, ChunkId, TaskId};
 use crate::job::{JobSettings, Location, SCHEMA};
 use crate::keys;
 
-/// Up to so many tasks a segment has one-task chunks: the finest sharing, at $0.10 for the largest such job. Above it
+/// Up to so many tasks a segment has one-task chunks: the finest sharing, at $0.11 for the largest such job. Above it
 /// chunks shrink from large to one task.
 pub const ONE_TASK_CHUNKS: usize = 10_000;
 

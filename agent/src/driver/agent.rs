@@ -13,11 +13,12 @@ use dayfly_shared::keys;
 use dayfly_shared::plan::{Segment, Task};
 use dayfly_shared::records::{AgentState, RunningTask};
 use dayfly_shared::store::{ETag, Result, Store};
-use tokio::sync::{Notify, RwLock, watch};
+use tokio::sync::{Notify, RwLock};
 
 use super::plan_shelf::PlanShelf;
 use super::refresher::Refresher;
 use super::seat::Seat;
+use super::watched::{Watched, Watcher};
 use super::{Ending, Parts, Settings};
 use crate::processor::{Place, Processor};
 
@@ -94,7 +95,7 @@ pub struct Agent {
     pub plan: PlanShelf,
     board: Mutex<Board>,
     tally: Mutex<Tally>,
-    orders: watch::Sender<Orders>,
+    orders: Watched<Orders>,
     /// One search at a time: a page listed by one slot serves all.
     pub search: tokio::sync::Mutex<Option<LastVerdict>>,
     /// Tasks run under it together; an announced task holds it alone.
@@ -107,7 +108,7 @@ pub struct Agent {
     /// Segments are taken in one at a time, by whoever finds them.
     taking_in: tokio::sync::Mutex<()>,
     /// Counts the changes after which there may be something to claim, or nothing left to wait for.
-    changes: watch::Sender<u64>,
+    changes: Watched<u64>,
     /// Looks in a row, of all slots, that found nothing.
     pub idle_looks: AtomicU32,
     /// A chunk was closed: the views are behind.
@@ -138,14 +139,14 @@ impl Agent {
             plan: PlanShelf::new(bucket.clone(), job.clone()),
             board: Mutex::new(Board::new(policy)),
             tally: Mutex::new(Tally { answered, ..Tally::default() }),
-            orders: watch::Sender::new(Orders::Work),
+            orders: Watched::new(Orders::Work),
             search: tokio::sync::Mutex::new(None),
             gate: Arc::new(RwLock::new(())),
             poll: tokio::sync::Mutex::new(Seat::default()),
             refresher: tokio::sync::Mutex::new(refresher),
             lingering_at: tokio::sync::Mutex::new(None),
             taking_in: tokio::sync::Mutex::new(()),
-            changes: watch::Sender::new(0),
+            changes: Watched::new(0),
             idle_looks: AtomicU32::new(0),
             dirty: AtomicBool::new(false),
             refresh: Notify::new(),
@@ -172,28 +173,31 @@ impl Agent {
         lock(&self.tally)
     }
 
-    pub fn orders(&self) -> watch::Receiver<Orders> {
-        self.orders.subscribe()
+    pub fn orders(&self) -> Watcher<Orders> {
+        self.orders.watch()
     }
 
     /// Sees every change from now on.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    pub fn changes(&self) -> Watcher<u64> {
+        self.changes.watch()
     }
 
     /// How many changes there have been.
     pub fn change_count(&self) -> u64 {
-        *self.changes.borrow()
+        self.changes.get()
     }
 
     /// There may be something to claim, or nothing left to wait for.
     pub fn note_change(&self) {
-        self.changes.send_modify(|n| *n += 1);
+        self.changes.change_if(|n| {
+            *n += 1;
+            true
+        });
     }
 
     /// Gives orders, unless stricter ones stand.
     pub fn order(&self, orders: Orders) {
-        self.orders.send_if_modified(|standing| {
+        self.orders.change_if(|standing| {
             let change = orders.rank() >= standing.rank() && orders != *standing && standing.rank() < 3;
             if change {
                 *standing = orders;

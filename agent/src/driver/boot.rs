@@ -137,8 +137,8 @@ async fn work(agent: Arc<Agent>, born: Timestamp) -> Ending {
             agent.fail(format!("a slot stopped: {error}"));
         }
     }
-    let drain = match &*agent.orders().borrow() {
-        Orders::Drain { why, .. } => Some(why.clone()),
+    let drain = match agent.orders().see() {
+        Orders::Drain { why, .. } => Some(why),
         _ => None,
     };
     agent.order(Orders::End);

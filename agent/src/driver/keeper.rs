@@ -21,7 +21,7 @@ pub async fn run(agent: Arc<Agent>, born: Timestamp) {
     let mut log = LogShip { at: agent.now().at, size: 0 };
     loop {
         let wait = agent.policy.heartbeat();
-        if *orders.borrow_and_update() == Orders::End {
+        if orders.see() == Orders::End {
             return;
         }
         let round = async {
@@ -41,7 +41,7 @@ pub async fn run(agent: Arc<Agent>, born: Timestamp) {
         tokio::select! {
             biased;
             () = agent.parts.clock.sleep(wait + agent.parts.dice.up_to(wait / 10)) => {}
-            _ = orders.changed() => {}
+            () = orders.changed() => {}
         }
     }
 }
@@ -85,7 +85,7 @@ pub async fn read_control(agent: &Agent) {
 /// Writes the agent's record; it is nobody else's, so whatever stands there is overwritten.
 pub async fn put_record(agent: &Agent, born: Timestamp, ended: Option<&str>) {
     let usage = agent.parts.gauge.read();
-    let orders = agent.orders().borrow().clone();
+    let orders = agent.orders().see();
     let record = {
         let tally = agent.tally();
         let (state, why) = match (ended, &orders) {

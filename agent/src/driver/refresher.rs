@@ -116,7 +116,7 @@ fn written(outcome: Outcome<ETag>) -> RefreshReply {
 /// Refreshes whenever the views are behind, until there are orders to end.
 pub async fn run(agent: Arc<Agent>) {
     let mut orders = agent.orders();
-    let first = refresh_interval(agent.board().total().into(), agent.job.agents, 0);
+    let first = refresh_interval(agent.board().tasks(), agent.job.agents, 0);
     // In a large fleet the first chunks close together; their refreshes should not.
     let mut next = agent.now().at.after(agent.parts.dice.up_to(first));
     loop {

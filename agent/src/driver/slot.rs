@@ -11,9 +11,9 @@ use dayfly_shared::ids::{AgentId, ChunkId, Nonce};
 use dayfly_shared::job::SCHEMA;
 use dayfly_shared::records::{LeaseState, Semaphore, TaskOutcome};
 use dayfly_shared::store::{Result, StoreErrorKind};
-use tokio::sync::watch;
 
 use super::agent::{Agent, LastVerdict, Orders};
+use super::watched::Watcher;
 use super::{closing, refresher, tenure_run};
 
 /// What a search came to.
@@ -35,11 +35,11 @@ pub async fn run(agent: Arc<Agent>, index: u32) {
     wait_or_orders(&agent, &mut orders, spread).await;
     let mut first = true;
     loop {
-        let standing = orders.borrow_and_update().clone();
+        let standing = orders.see();
         match standing {
             Orders::Work => {}
             Orders::Pause(_) => {
-                let _ = orders.changed().await;
+                orders.changed().await;
                 continue;
             }
             Orders::Drain { .. } | Orders::Halt | Orders::End => return,
@@ -78,11 +78,11 @@ pub async fn run(agent: Arc<Agent>, index: u32) {
     }
 }
 
-async fn wait_or_orders(agent: &Agent, orders: &mut watch::Receiver<Orders>, wait: Duration) {
+async fn wait_or_orders(agent: &Agent, orders: &mut Watcher<Orders>, wait: Duration) {
     tokio::select! {
         biased;
         () = agent.parts.clock.sleep(wait) => {}
-        _ = orders.changed() => orders.mark_changed(),
+        () = orders.changed() => orders.mark_changed(),
     }
 }
 
@@ -189,19 +189,14 @@ fn settle(agent: &Agent, chunk: ChunkId, over: TenureOver) {
 }
 
 /// There is nothing to claim: waits until there may be, or ends the agent if this is its last slot at work.
-async fn idle(
-    agent: &Arc<Agent>,
-    verdict: Verdict,
-    orders: &mut watch::Receiver<Orders>,
-    changes: &mut watch::Receiver<u64>,
-) {
+async fn idle(agent: &Arc<Agent>, verdict: Verdict, orders: &mut Watcher<Orders>, changes: &mut Watcher<u64>) {
     let at = agent.now().at;
     // One idle slot watches for all; the others sleep until it, or a slot that finishes, wakes them.
     let mut seat = tokio::select! {
         biased;
         seat = agent.poll.lock() => seat,
-        _ = changes.changed() => return,
-        _ = orders.changed() => return orders.mark_changed(),
+        () = changes.changed() => return,
+        () = orders.changed() => return orders.mark_changed(),
     };
     if agent.now().at.since(at) > VERDICT_FRESH {
         return;
@@ -240,7 +235,7 @@ async fn idle(
         // A refresh under way may be planning a segment.
         let _no_refresh = agent.refresher.lock().await;
         // A segment that was planned on the way here was not searched yet; one more refresh may plan another.
-        let news = changes.has_changed().unwrap_or(false) || refresher::is_behind(agent);
+        let news = changes.has_changed() || refresher::is_behind(agent);
         if agent.tally().active == 0 && !news {
             agent.decide(ending.exit, ending.why);
             agent.order(Orders::End);
@@ -253,8 +248,8 @@ async fn idle(
     tokio::select! {
         biased;
         () = agent.parts.clock.sleep(wait) => {}
-        _ = changes.changed() => {}
-        _ = orders.changed() => orders.mark_changed(),
+        () = changes.changed() => {}
+        () = orders.changed() => orders.mark_changed(),
     }
     if next != Idle::LookAgain {
         seat.keep(agent).await;

@@ -16,10 +16,11 @@ use dayfly_shared::planted::Defect;
 use dayfly_shared::records::{DeadLetter, RunningTask, to_json};
 use dayfly_shared::store::{Attributes, Condition, Outcome, Rejection, StoreErrorKind, Upload};
 use futures::future::BoxFuture;
-use tokio::sync::{OwnedRwLockWriteGuard, watch};
+use tokio::sync::OwnedRwLockWriteGuard;
 
 use super::agent::{Agent, Orders};
 use super::seat::answer;
+use super::watched::Watcher;
 use crate::processor::{Around, Failure, OpenUpload, Staged, StagedBody, TaskIo, Waiting};
 
 /// How long a tenure that gives its chunk back waits for the store before it leaves the rest to the lease's expiry.
@@ -180,10 +181,7 @@ impl Running<'_> {
                         Event::Tick
                     }
                 }
-                changed = orders.changed() => {
-                    if changed.is_err() {
-                        abandon_at = Some(now);
-                    }
+                () = orders.changed() => {
                     match follow(&mut orders, now) {
                         None => Event::Tick,
                         Some(deadline) => {
@@ -433,11 +431,11 @@ fn unreadable(task: TaskId, why: &str, at: Timestamp) -> DeadLetter {
 }
 
 /// Whether there are orders to give the chunk back, and by when what runs is stopped.
-fn follow(orders: &mut watch::Receiver<Orders>, now: Moment) -> Option<Option<Moment>> {
-    match &*orders.borrow_and_update() {
+fn follow(orders: &mut Watcher<Orders>, now: Moment) -> Option<Option<Moment>> {
+    match orders.see() {
         Orders::Work => None,
         Orders::Pause(_) => Some(None),
-        Orders::Drain { deadline, .. } => Some(Some(*deadline)),
+        Orders::Drain { deadline, .. } => Some(Some(deadline)),
         Orders::Halt | Orders::End => Some(Some(now)),
     }
 }

@@ -146,6 +146,11 @@ impl Board {
         self.ring.total()
     }
 
+    /// The tasks of all chunks known.
+    pub fn tasks(&self) -> u64 {
+        self.ring.tasks()
+    }
+
     /// Whether every chunk known is closed.
     pub fn all_closed(&self) -> bool {
         self.ring.closed_count() == self.ring.total()

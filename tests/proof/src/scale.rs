@@ -19,6 +19,8 @@ pub use bill::Tally;
 pub use scenario::Scenario;
 pub use table::Figures;
 
+use std::time::Duration;
+
 /// Virtual time in microseconds.
 type Micros = u64;
 
@@ -43,7 +45,10 @@ pub struct Options {
     /// … of this shape
     #[arg(long, default_value_t = 0.5)]
     sigma: f64,
-    /// … in chunks of one task
+    /// Over how many seconds the machines come up
+    #[arg(long, default_value_t = 60)]
+    boot_spread: u64,
+    /// With --tasks: in chunks of one task
     #[arg(long)]
     one_task_chunks: bool,
 }
@@ -57,7 +62,11 @@ pub fn simulate(scenario: Scenario) -> Figures {
 
 /// Runs it and prints what it found. Whether all is well.
 pub fn run(options: &Options) -> bool {
-    let scenario = |tasks, agents, sigma| Scenario { seed: options.seed, ..Scenario::new(tasks, agents, sigma) };
+    let scenario = |tasks, agents, sigma| Scenario {
+        seed: options.seed,
+        boot_spread: Duration::from_secs(options.boot_spread),
+        ..Scenario::new(tasks, agents, sigma)
+    };
     let scenarios = match (options.tasks, options.agents) {
         (Some(tasks), Some(agents)) => {
             vec![Scenario {

@@ -19,6 +19,7 @@ pub(super) struct Ring {
     /// Where each stretch of chunks of one size begins, and their size.
     stretches: Vec<(u32, u32)>,
     total: u32,
+    tasks: u64,
     closed: Vec<u64>,
     closed_count: u32,
 }
@@ -33,6 +34,7 @@ impl Ring {
                 self.stretches.push((self.total, size));
             }
             self.total += 1;
+            self.tasks += u64::from(size);
         }
         self.parts.push(Part { first, chunks: self.total - first, lanes });
         self.closed.resize((self.total as usize).div_ceil(64), 0);
@@ -44,6 +46,10 @@ impl Ring {
 
     pub(super) fn total(&self) -> u32 {
         self.total
+    }
+
+    pub(super) fn tasks(&self) -> u64 {
+        self.tasks
     }
 
     pub(super) fn closed_count(&self) -> u32 {

@@ -125,6 +125,14 @@ impl Bucket {
         new
     }
 
+    /// Deletes the semaphores whose result stands; how many.
+    pub fn sweep(&mut self) -> usize {
+        let before = self.semaphores.len();
+        let results = &self.results;
+        self.semaphores.retain(|index, _| !bit(results, index - 1));
+        before - self.semaphores.len()
+    }
+
     pub fn has_output(&self, line: u32) -> bool {
         bit(&self.outputs, line - 1)
     }

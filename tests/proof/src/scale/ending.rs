@@ -236,7 +236,7 @@ impl Fleet {
             return;
         }
         let bytes = u64::from(self.scenario.tasks) * LINE_BYTES;
-        let interval = refresh_interval(self.scenario.tasks.into(), self.scenario.agents, bytes);
+        let interval = refresh_interval(self.scenario.tasks.into(), self.scenario.job().agents, bytes);
         let interval = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
         let next = self.now + interval + self.rng.random_range(0..=interval / 2);
         self.refreshes[n as usize] = (next, false);
@@ -245,6 +245,9 @@ impl Fleet {
     /// Every chunk is closed and the views are written: the sweep, and the summary unless it stands.
     pub fn finish(&mut self, n: u32) {
         let mut wait = self.views_request(0, Prefix::Semaphores, Kind::List);
+        for _ in 0..self.bucket.sweep() {
+            wait += self.views_request(wait, Prefix::Semaphores, Kind::Delete);
+        }
         wait += self.views_request(wait, Prefix::Root, Kind::Get);
         if self.summary_at.is_none_or(|at| at > self.now) {
             for _ in 0..=self.bucket.closed() / 1000 {

@@ -148,7 +148,7 @@ impl Fleet {
         let n = u32::try_from(self.agents.len()).unwrap_or(u32::MAX);
         let id = AgentId::of("agent", Nonce(self.rng.random()));
         self.agents.push(Agent::new(id, self.board(), at));
-        let first = refresh_interval(self.sizes.len() as u64, self.scenario.agents, 0);
+        let first = refresh_interval(self.scenario.tasks.into(), self.scenario.job().agents, 0);
         let first = self.rng.random_range(0..=u64::try_from(first.as_micros()).unwrap_or(u64::MAX));
         self.refreshes.push((at + first, false));
         self.schedule(at, Happening::Boot(n));
