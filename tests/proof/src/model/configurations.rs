@@ -99,16 +99,24 @@ pub fn slice() -> Vec<Configuration> {
         Setup { name: "2 agents by the clock", bounds: Bounds { pauses: 1, ..NONE }, horizon: Some(12), ..TWO },
     ]);
     let views = views(vec![
-        ViewsSetup { name: "views: plan made twice", seeded: &["a", "b"], additions: &[], troubles: CALM },
+        ViewsSetup {
+            name: "views: plan made twice",
+            seeded: &["a", "b"],
+            planned: false,
+            additions: &[],
+            troubles: CALM,
+        },
         ViewsSetup {
             name: "views: late writes",
             seeded: &["a"],
+            planned: false,
             additions: &[],
             troubles: Troubles { late: 1, lost: 1, ..CALM },
         },
         ViewsSetup {
             name: "views: a line added, and given up",
             seeded: &[],
+            planned: false,
             additions: &["a"],
             troubles: Troubles { letters: 1, ..CALM },
         },
@@ -138,10 +146,17 @@ pub fn deep() -> Vec<Configuration> {
         },
     ]);
     let views = views(vec![
-        ViewsSetup { name: "views: a person adds a line", seeded: &["a"], additions: &["b"], troubles: CALM },
+        ViewsSetup {
+            name: "views: a person adds a line",
+            seeded: &["a"],
+            planned: false,
+            additions: &["b"],
+            troubles: CALM,
+        },
         ViewsSetup {
             name: "views: a person lists a task anew",
             seeded: &["a"],
+            planned: true,
             additions: &["a"],
             troubles: Troubles { letters: 1, ..CALM },
         },
