@@ -22,7 +22,7 @@ use search::Caps;
 /// How to run it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// The large bounds: some twenty minutes on two cores, and up to 12 GB.
+    /// The large bounds: some ten minutes on two cores, and up to 4 GB.
     #[arg(long)]
     deep: bool,
     /// Plants each defect that the model must find, and looks for it.

@@ -13,7 +13,7 @@ use dayfly_shared::clock::Now;
 use dayfly_shared::ids::{AgentId, Nonce};
 use dayfly_shared::job::{JobSettings, Location};
 use dayfly_shared::keys::View;
-use dayfly_shared::plan::join_lines;
+use dayfly_shared::plan::{Frozen, Segment, SegmentText, Source, join_lines};
 use dayfly_shared::views::Refresh;
 use stateright::{Model, Property};
 
@@ -31,6 +31,8 @@ pub struct Setup {
     pub name: &'static str,
     /// The list as it was seeded.
     pub seeded: &'static [&'static str],
+    /// Whether it is planned already; else the refreshers begin with the plan, as agents that boot do.
+    pub planned: bool,
     /// What a person may add to it; one that is listed already is listed anew.
     pub additions: &'static [&'static str],
     /// What the adversary may do.
@@ -63,12 +65,12 @@ impl Views {
         &self.setup
     }
 
-    /// A refresher that knows nothing yet, about to make the plan.
+    /// A refresher that knows nothing yet, about to make the plan if there is none.
     fn fresh(&self, place: u8, life: u8) -> Reader {
         let me = AgentId::of("a", Nonce(u64::from(place) * 16 + u64::from(life)));
         let mut machine = Refresh::new(me, self.location.clone(), JobSettings::default());
-        let ask = machine.begin(true);
-        Reader { machine, at: At::asking(ask), life }
+        let at = if self.setup.planned { At::Rest } else { At::asking(machine.begin(true)) };
+        Reader { machine, at, life }
     }
 
     fn now(&self) -> Now {
@@ -83,6 +85,15 @@ impl Model for Views {
     fn init_states(&self) -> Vec<Desk> {
         let mut sheet = Sheet::default();
         sheet.put_view(View::Tasklist, join_lines(self.setup.seeded), false);
+        if self.setup.planned {
+            let text = join_lines(self.setup.seeded);
+            let read = sheet.views.get(&View::Tasklist);
+            let source = read.map(|v| Source { etag: v.etag.as_str().to_owned(), modified: v.modified });
+            let (settings, by) = (Some(JobSettings::default()), AgentId::of("planner", Nonce(0)));
+            let frozen = Frozen { settings, source: source.clone(), by, at: self.now().wall };
+            sheet.segments.insert(1, Segment::cut(1, &text, 1, frozen));
+            sheet.texts.insert(1, SegmentText { text, source });
+        }
         sheet.added.extend(self.setup.seeded.iter().map(|s| (*s).to_owned()));
         vec![Desk {
             readers: [0, 1].map(|place| self.readers.keep(self.fresh(place, 0))),
