@@ -48,12 +48,12 @@ pub struct Keys {
     prefix: String,
 }
 
-/// `<id>` or `<id>.<slug>`.
 /// The chunk as keys name it.
 fn named(chunk: ChunkId) -> ChunkId {
     if Defect::ChunkIdsRestart.is_planted() { ChunkId { segment: 1, ..chunk } } else { chunk }
 }
 
+/// `<id>` or `<id>.<slug>`.
 fn with_slug(id: impl std::fmt::Display, slug: Option<&str>) -> String {
     match slug {
         Some(slug) if !slug.is_empty() => format!("{id}.{slug}"),
