@@ -119,6 +119,8 @@ pub struct Settings {
     pub give_up_after: Duration,
     /// From which size on an output goes up in parts.
     pub part_bytes: usize,
+    /// Up to how many chunks every search goes all the way round (see `Policy::whole_row`).
+    pub whole_row: u32,
     /// Where scratch folders lie.
     pub work_dir: PathBuf,
     /// Where it runs.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use dayfly_shared::claim::WHOLE_ROW;
 use dayfly_shared::ids::AgentId;
 use dayfly_shared::job::Location;
 use dayfly_shared::rng::Dice;
@@ -132,6 +133,7 @@ impl Options {
                 boot_spread: BOOT_SPREAD,
                 give_up_after: Duration::from_secs(self.give_up_after),
                 part_bytes: PART_BYTES,
+                whole_row: WHOLE_ROW,
                 work_dir,
                 machine,
             },

@@ -123,6 +123,7 @@ impl World {
             boot_spread: Duration::from_millis(20),
             give_up_after: Duration::from_secs(600),
             part_bytes: processor::PART_BYTES,
+            whole_row: dayfly_shared::claim::WHOLE_ROW,
             work_dir: std::env::temp_dir(),
             machine: Machine::default(),
         };

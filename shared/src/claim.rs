@@ -28,6 +28,9 @@ use crate::store::ETag;
 /// machine's fault, the second makes the tasks suspects.
 pub const ISOLATE_FROM_LOSSES: u32 = 2;
 
+/// See [`Policy::whole_row`]. Three pages of S3's listings: six requests at most all the way round.
+pub const WHOLE_ROW: u32 = 3000;
+
 /// The part of the settings that the protocol runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
@@ -40,6 +43,8 @@ pub struct Policy {
     pub max_attempts: u32,
     /// Losses, alone and announced, allowed to a task.
     pub max_losses: u32,
+    /// Up to so many chunks every search goes all the way round; in a longer row only that of who holds a standby seat.
+    pub whole_row: u32,
 }
 
 impl Policy {
@@ -51,6 +56,7 @@ impl Policy {
             slack: (ttl / 20).max(Duration::from_millis(1100)),
             max_attempts: settings.max_attempts,
             max_losses: settings.max_losses,
+            whole_row: WHOLE_ROW,
         }
     }
 

@@ -131,7 +131,7 @@ pub struct Start {
 impl Agent {
     pub fn new(parts: Parts, settings: Settings, start: Start) -> Self {
         let Start { bucket, job, processor, refresher } = start;
-        let policy = Policy::of(&job);
+        let policy = Policy { whole_row: settings.whole_row, ..Policy::of(&job) };
         let inputs = parts.stores.open(job.inputs(&bucket.location).bucket());
         let outputs = parts.stores.open(job.outputs(&bucket.location).bucket());
         let answered = parts.clock.now().at;

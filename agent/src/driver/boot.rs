@@ -46,14 +46,13 @@ async fn start(parts: Parts, settings: Settings) -> Result<Arc<Agent>, StoreErro
     let bucket = JobBucket::new(settings.job.clone(), store);
     // The list before the settings: whoever seeds writes them the other way round, so a list that is there has its
     // settings beside it.
-    let planned = first_segment(&bucket).await?.is_some();
-    if !planned && bucket.view(View::Tasklist).await?.is_none() {
+    let mut first = bucket.segment(1).await?;
+    if first.is_none() && bucket.view(View::Tasklist).await?.is_none() {
         return Err(no_job(&bucket));
     }
     let seeded = bucket.job_settings().await?;
-    let mut job = agree(&bucket, seeded.as_ref()).await?;
+    let mut job = agree(&bucket, seeded.as_ref(), first.as_ref())?;
     bucket.check_store(&parts.stores.endpoint(), &*parts.clock, &*parts.dice).await?;
-    let mut refreshed = planned;
     let (processor, refresher) = loop {
         let processor = (parts.processors)(&job.processor);
         processor.prepare(&bucket).await.map_err(|failure| StoreError {
@@ -65,18 +64,21 @@ async fn start(parts: Parts, settings: Settings) -> Result<Arc<Agent>, StoreErro
         let outputs = parts.stores.open(job.outputs(&bucket.location).bucket());
         let ports = (Arc::clone(&parts.clock), Arc::clone(&parts.dice));
         let mut refresher = Refresher::new(settings.me.clone(), job.clone(), bucket.clone(), outputs, ports);
-        if !refreshed {
+        if first.is_none() {
             refresher.refresh(true).await?;
-            refreshed = true;
+            first = bucket.segment(1).await?;
         }
         // The plan may be another agent's, from a moment ago: what it froze is what holds.
-        let settled = agree(&bucket, seeded.as_ref()).await?;
+        let settled = agree(&bucket, seeded.as_ref(), first.as_ref())?;
         if settled == job {
             break (processor, refresher);
         }
         job = settled;
     };
     let agent = Arc::new(Agent::new(parts, settings, Start { bucket, job, processor, refresher }));
+    if let Some(first) = first {
+        agent.add_segment(first).await?;
+    }
     slot::new_segments(&agent).await?;
     Ok(agent)
 }
@@ -93,14 +95,9 @@ fn no_job(bucket: &JobBucket) -> StoreError {
     }
 }
 
-async fn first_segment(bucket: &JobBucket) -> Result<Option<Segment>, StoreError> {
-    bucket.segment(1).await
-}
-
 /// The settings that hold: those frozen in the plan; before there is one, those of `job.json`; without it the defaults.
-async fn agree(bucket: &JobBucket, seeded: Option<&JobSettings>) -> Result<JobSettings, StoreError> {
-    let first = first_segment(bucket).await?;
-    let Some(frozen) = first.and_then(|segment| segment.settings) else {
+fn agree(bucket: &JobBucket, seeded: Option<&JobSettings>, first: Option<&Segment>) -> Result<JobSettings, StoreError> {
+    let Some(frozen) = first.and_then(|segment| segment.settings.clone()) else {
         return Ok(seeded.cloned().unwrap_or_default());
     };
     let Some(seeded) = seeded else { return Ok(frozen) };

@@ -11,9 +11,6 @@ const MISSES: u32 = 2;
 /// Keys in a page of S3's listings.
 const PAGE: u32 = 1000;
 
-/// Up to so many chunks, three pages of S3's listings, every search goes all the way round: six requests at most.
-pub(super) const SMALL_RING: u32 = 3 * PAGE;
-
 /// On the way along its lane an agent glances once in so many tasks that it claims: 0.007 listings a task at most. Rarer
 /// glances leave large chunks for the end (`scripts/bench scale`).
 const GLANCE_TASKS: u64 = 300;
@@ -23,7 +20,7 @@ const FIRST_TRIES: u32 = 3;
 
 impl Board {
     fn goes_round(&self) -> bool {
-        self.standby || self.total() <= SMALL_RING
+        self.standby || self.total() <= self.policy.whole_row
     }
 
     /// The next step towards a chunk to claim. `draw` is a random number.

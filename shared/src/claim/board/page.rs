@@ -9,7 +9,6 @@ use crate::records::{LeaseState, Semaphore};
 use crate::store::ETag;
 
 use super::super::Prior;
-use super::choice::SMALL_RING;
 use super::search::Way;
 use super::sighting::{expires_at, is_expired, worth_a_look};
 use super::{Board, Coverage, Sighting};
@@ -68,7 +67,7 @@ impl Board {
         now: Moment,
     ) {
         // Where the store tells the age, a listing says it all: thousands of sightings need no memory.
-        let in_passing = age.is_some() && self.total() > SMALL_RING;
+        let in_passing = age.is_some() && self.total() > self.policy.whole_row;
         let sighting = self.sight(chunk, etag.clone(), age, now);
         sighting.released = released;
         let (look, expiry) = (worth_a_look(sighting, now), expires_at(sighting, now));

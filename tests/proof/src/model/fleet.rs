@@ -20,7 +20,7 @@ pub use world::{AGENTS, Agent, Bounds, Broken, Lane, Mode, World};
 
 use std::time::Duration;
 
-use dayfly_shared::claim::{Board, Idle, Policy};
+use dayfly_shared::claim::{Board, Idle, Policy, WHOLE_ROW};
 use dayfly_shared::clock::{Moment, Now, Timestamp};
 use dayfly_shared::ids::{AgentId, Attempt, ChunkId, Nonce, TaskId};
 use dayfly_shared::keys::Keys;
@@ -87,6 +87,7 @@ impl Fleet {
             slack: Duration::from_millis(if timed { 1100 } else { 3000 }),
             max_attempts: setup.max_attempts,
             max_losses: setup.max_losses,
+            whole_row: WHOLE_ROW,
         };
         let keys: Option<Keys> = "s3://bucket/job".parse().ok().map(|job| Keys::new(&job));
         let mut texts: Vec<String> = Vec::new();

@@ -11,7 +11,6 @@ use dayfly_agent::processor::{Failure, Processor, TaskIo};
 use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::clock::Clock;
 use dayfly_shared::ids::AgentId;
-use dayfly_shared::job::Location;
 use dayfly_shared::records::Machine;
 use dayfly_shared::rng::{Dice, StdDice};
 use dayfly_shared::store::{Patient, RequestCounts, Store};
@@ -20,7 +19,7 @@ use tokio::sync::watch;
 
 use super::clock::{AgentClock, sleep};
 use super::faults::Fault;
-use super::scenario::{Nature, output_of};
+use super::scenario::{Scenario, output_of};
 use super::store::FaultyStore;
 use super::world::{World, trace};
 
@@ -68,7 +67,7 @@ struct SimulatedTask {
     world: Arc<World>,
     agent: usize,
     disk_full: bool,
-    natures: Arc<dyn Fn(&str) -> Nature + Send + Sync>,
+    scenario: Arc<Scenario>,
 }
 
 #[async_trait]
@@ -93,7 +92,7 @@ impl Processor for SimulatedTask {
             self.world.note(Fault::DiskFull);
             return Err(Failure::Refused("the scratch folder cannot be made: no space left on device".to_owned()));
         }
-        let nature = (self.natures)(&name);
+        let nature = self.scenario.nature(&name);
         sleep(nature.takes).await;
         self.world.gate(self.agent).await;
         // What kills and what fails does so by chance, or each time.
@@ -133,9 +132,8 @@ pub struct Birth {
 pub fn parts(
     world: &Arc<World>,
     agent: usize,
-    job: &Location,
+    scenario: &Arc<Scenario>,
     birth: &Birth,
-    natures: Arc<dyn Fn(&str) -> Nature + Send + Sync>,
 ) -> (Parts, Settings, watch::Sender<Option<Stop>>) {
     let dice: Arc<dyn Dice> = Arc::new(StdDice::seeded(world.dice.next_u64()));
     let clock: Arc<dyn Clock> = Arc::new(AgentClock {
@@ -148,7 +146,8 @@ pub fn parts(
     let store = FaultyStore::new(Arc::clone(world), agent);
     let name = if birth.has_namesakes { "agent".to_owned() } else { format!("agent{agent}") };
     let me = AgentId::of(&name, dice.nonce());
-    let task = SimulatedTask { world: Arc::clone(world), agent, disk_full: birth.disk_full, natures };
+    let task =
+        SimulatedTask { world: Arc::clone(world), agent, disk_full: birth.disk_full, scenario: Arc::clone(scenario) };
     let task: Arc<dyn Processor> = Arc::new(task);
     let parts = Parts {
         stores: Arc::new(OneBucket { store, clock: Arc::clone(&clock), dice: Arc::clone(&dice) }),
@@ -160,13 +159,14 @@ pub fn parts(
         stop: told,
     };
     let settings = Settings {
-        job: job.clone(),
+        job: scenario.job.clone(),
         me,
         slots: birth.slots,
         linger: false,
         boot_spread: birth.boot_spread,
         give_up_after: birth.give_up_after,
         part_bytes: birth.part_bytes,
+        whole_row: scenario.whole_row,
         work_dir: PathBuf::from("/nonexistent"),
         machine: Machine::default(),
     };

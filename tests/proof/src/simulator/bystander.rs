@@ -53,6 +53,10 @@ pub struct Bystander {
     texts: BTreeMap<u32, Vec<String>>,
     chunks: BTreeMap<ChunkId, Chunk>,
     views: BTreeMap<View, BTreeSet<String>>,
+    /// `tasklist.txt`, all its versions, and whether the one that stands had stood before, with another in between.
+    tasklist: Bytes,
+    tasklists: BTreeSet<Bytes>,
+    tasklist_came_back: bool,
     /// Every line that was planned, or that a person added.
     wanted: BTreeSet<String>,
     planned: BTreeSet<String>,
@@ -82,6 +86,9 @@ impl Bystander {
             texts: BTreeMap::new(),
             chunks: BTreeMap::new(),
             views: BTreeMap::new(),
+            tasklist: Bytes::new(),
+            tasklists: BTreeSet::new(),
+            tasklist_came_back: false,
             wanted: BTreeSet::new(),
             planned: BTreeSet::new(),
             taken_out: BTreeSet::new(),
@@ -212,6 +219,10 @@ impl Bystander {
         for name in &now {
             self.taken_out.remove(name);
         }
+        if view == View::Tasklist && self.tasklist != *body {
+            self.tasklist_came_back = !self.tasklists.insert(body.clone());
+            self.tasklist = body.clone();
+        }
         self.no_line_is_lost()
     }
 
@@ -224,10 +235,14 @@ impl Bystander {
         }
     }
 
-    /// A refresh that knows less than an earlier one never puts back what that one took out of tasklist.txt. (Where a
-    /// person took the line out before, equal bodies with equal tags make it possible; the next refresh mends it.)
+    /// A refresh that knows less than an earlier one never puts back what that one took out of tasklist.txt. (Equal bodies
+    /// have equal tags: where the version that it replaces had stood before, or a person took the line out, it can; the
+    /// next refresh mends it.)
     fn done_is_not_listed_again(&self, before: &BTreeSet<String>, now: &BTreeSet<String>) -> Result<(), Broken> {
         let Some(completed) = self.views.get(&View::Completed) else { return Ok(()) };
+        if self.tasklist_came_back {
+            return Ok(());
+        }
         let again = |name: &&String| completed.contains(*name) && !self.ever_taken_out.contains(*name);
         match now.difference(before).find(again) {
             None => Ok(()),
@@ -389,11 +404,15 @@ impl Bystander {
         }
     }
 
-    /// Guarantee 6, second half: no agent ends while a chunk is free that it could have seen free.
+    /// Guarantee 6, second half: no agent ends while a chunk is free that it could have seen free; in a row of more than
+    /// `whole_row` chunks, unless there are `others` to find it.
     ///
     /// # Errors
     /// When one did.
-    pub fn on_end(&self, agent: usize) -> Result<(), Broken> {
+    pub fn on_end(&self, agent: usize, others: bool, whole_row: u32) -> Result<(), Broken> {
+        if others && self.chunks.len() > whole_row as usize {
+            return Ok(());
+        }
         for (chunk, known) in &self.chunks {
             let Some(since) = known.free_since else { continue };
             if self.results.contains_key(chunk) || !self.knows.contains(&(agent, chunk.segment)) {

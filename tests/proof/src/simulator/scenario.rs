@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dayfly_agent::processor::PART_BYTES;
+use dayfly_shared::claim::WHOLE_ROW;
 use dayfly_shared::job::{JobSettings, Location, SCHEMA};
 use dayfly_shared::rng::{Dice, StdDice};
 
@@ -59,6 +60,8 @@ pub struct Scenario {
     pub done_before: Vec<String>,
     /// Sizes of the first segment's chunks, where it is planned beforehand.
     pub chunks: Option<Vec<usize>>,
+    /// Up to how many chunks a search goes all the way round: in some schedules hardly any, as with thousands of chunks.
+    pub whole_row: u32,
     /// Whether the store's conditions were tried before.
     pub store_checked: bool,
     /// What each task is like.
@@ -136,7 +139,9 @@ impl Scenario {
     pub fn draw(dice: &StdDice) -> Self {
         let ttl_seconds = pick(dice, &[3, 6, 10, 20, 25]);
         let ttl = Duration::from_secs(ttl_seconds.into());
-        let count = 1 + dice.below(6);
+        let whole_row = if one_in(dice, 5) { u32::try_from(dice.below(4)).unwrap_or(0) } else { WHOLE_ROW };
+        let large = whole_row < WHOLE_ROW;
+        let count = if large { 4 + dice.below(16) } else { 1 + dice.below(6) };
         let mut names: Vec<String> = (0..count).map(|n| format!("in{n}.dat")).collect();
         if one_in(dice, 6) {
             names.push(pick(dice, &["../outside", "a name with spaces", "semaphores/x", "ü+%"]).to_owned());
@@ -156,7 +161,7 @@ impl Scenario {
             }
             sizes
         });
-        let expected = u32::try_from(1 + dice.below(4)).unwrap_or(1);
+        let expected = u32::try_from(1 + dice.below(if large { 8 } else { 4 })).unwrap_or(1);
         let settings = JobSettings {
             schema: SCHEMA,
             agents: expected,
@@ -177,6 +182,7 @@ impl Scenario {
             missing,
             done_before,
             chunks,
+            whole_row,
             store_checked: !one_in(dice, 8),
             natures,
             births,

@@ -19,7 +19,7 @@ use super::agent::{Birth, parts};
 use super::bystander::{Bystander, Who};
 use super::clock::sleep;
 use super::faults::{Fault, FaultCounts};
-use super::scenario::{Blow, Nature, Scenario, input_of, later_names, output_of};
+use super::scenario::{Blow, Scenario, input_of, later_names, output_of};
 use super::world::{Being, World, trace};
 
 /// After the calm the job has to be over within so many leases, the deaths of tasks that kill their agents included.
@@ -203,7 +203,7 @@ impl Director {
     }
 
     fn anybody_alive(&self) -> bool {
-        self.world.state().beings.iter().any(|being| !being.gone)
+        self.world.state().beings.iter().any(|being| being.gone_at.is_none())
     }
 
     /// Puts the job into the bucket, as a controller or a person does.
@@ -265,19 +265,21 @@ impl Director {
             state.beings.len() - 1
         };
         trace!(self.world, "agent {index} launched: {birth:?}");
-        let scenario = Arc::clone(&self.scenario);
-        let natures: Arc<dyn Fn(&str) -> Nature + Send + Sync> = Arc::new(move |name| scenario.nature(name));
-        let (parts, settings, stop) = parts(&self.world, index, &self.scenario.job, &birth, natures);
+        let (parts, settings, stop) = parts(&self.world, index, &self.scenario, &birth);
         self.stops.push((stop, Arc::clone(&parts.clock)));
-        let world = Arc::clone(&self.world);
+        let (world, scenario) = (Arc::clone(&self.world), Arc::clone(&self.scenario));
         let process = tokio::spawn(async move {
             let ending = driver::run(parts, settings).await;
             world.gate(index).await;
             trace!(world, "agent {index} ends: {ending:?}");
+            let now = world.elapsed();
             let mut state = world.state();
-            state.beings[index].gone = true;
+            state.beings[index].gone_at = Some(now);
+            // One that was there a moment ago may have held a seat.
+            let moment = scenario.settings.lease_ttl() * 3;
+            let others = state.beings.iter().enumerate().any(|(n, b)| n != index && b.was_there(now, moment));
             let seen = match &ending {
-                Ok(ending) if ending.exit == Exit::Done => state.bystander.on_end(index),
+                Ok(ending) if ending.exit == Exit::Done => state.bystander.on_end(index, others, scenario.whole_row),
                 _ => Ok(()),
             };
             drop(state);
@@ -293,7 +295,13 @@ impl Director {
     fn somebody(&self) -> Option<usize> {
         let alive: Vec<usize> = {
             let state = self.world.state();
-            state.beings.iter().enumerate().filter(|(_, being)| !being.gone).map(|(index, _)| index).collect()
+            state
+                .beings
+                .iter()
+                .enumerate()
+                .filter(|(_, being)| being.gone_at.is_none())
+                .map(|(index, _)| index)
+                .collect()
         };
         let pick = usize::try_from(self.world.dice.below(alive.len() as u64)).ok()?;
         alive.get(pick).copied()

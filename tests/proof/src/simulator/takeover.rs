@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dayfly_shared::claim::WHOLE_ROW;
 use dayfly_shared::job::{JobSettings, Location};
 use dayfly_shared::rng::{Dice, StdDice};
 
@@ -52,6 +53,7 @@ pub fn run(seed: u64) -> Option<Takeover> {
         done_before: Vec::new(),
         chunks: None,
         store_checked: true,
+        whole_row: WHOLE_ROW,
         births,
         blows: Vec::new(),
         replaces: false,

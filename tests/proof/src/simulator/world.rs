@@ -18,14 +18,21 @@ use super::faults::{Fault, FaultCounts, Profile};
 pub struct Being {
     /// Stops its process; none before it runs.
     pub process: Option<AbortHandle>,
-    /// Killed, or ended by itself.
-    pub gone: bool,
-    /// When it was killed.
-    pub killed_at: Option<Duration>,
+    /// When it was killed, or ended by itself.
+    pub gone_at: Option<Duration>,
+    /// Whether it was killed.
+    pub killed: bool,
     /// Stopped until then.
     pub stopped_until: Duration,
     /// How wrong its wall clock is.
     pub wall_skew_ms: i64,
+}
+
+impl Being {
+    /// Whether it is alive, or was within the last `moment`.
+    pub fn was_there(&self, now: Duration, moment: Duration) -> bool {
+        self.gone_at.is_none_or(|gone| now.saturating_sub(gone) < moment)
+    }
 }
 
 /// What changes.
@@ -135,11 +142,11 @@ impl World {
         let now = self.elapsed();
         let mut state = self.state();
         let being = &mut state.beings[agent];
-        if being.gone {
+        if being.gone_at.is_some() {
             return;
         }
-        being.gone = true;
-        being.killed_at = Some(now);
+        being.gone_at = Some(now);
+        being.killed = true;
         if let Some(process) = being.process.take() {
             process.abort();
         }
@@ -153,7 +160,7 @@ impl World {
         loop {
             let (gone, until) = {
                 let state = self.state();
-                (state.beings[agent].killed_at.is_some(), state.beings[agent].stopped_until)
+                (state.beings[agent].killed, state.beings[agent].stopped_until)
             };
             if gone || self.is_violated() {
                 return std::future::pending().await;
