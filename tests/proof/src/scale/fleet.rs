@@ -250,13 +250,10 @@ impl Fleet {
     fn boot(&mut self, n: u32) {
         let steps = [
             (Prefix::Plan, Kind::Get),
+            // `job.json`, `store.json`, the kernel.
             (Prefix::Root, Kind::Get),
-            (Prefix::Plan, Kind::Get),
             (Prefix::Root, Kind::Get),
-            // The kernel.
             (Prefix::Root, Kind::Get),
-            (Prefix::Plan, Kind::Get),
-            (Prefix::Plan, Kind::Get),
             // The segment after the last.
             (Prefix::Plan, Kind::Get),
         ];
