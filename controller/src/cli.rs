@@ -1,8 +1,12 @@
 //! The command line.
 
+mod cost;
 mod doctor;
+mod instances;
 mod job;
+mod remote;
 mod seed;
+mod setup;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,9 +14,13 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use dayfly_shared::job::Location;
 
+pub use cost::CostArgs;
 pub use doctor::DoctorArgs;
+pub use instances::{ManageArgs, PsArgs, ReapArgs};
 pub use job::{JobArg, split_job};
+pub use remote::{ConnectArgs, ExecArgs};
 pub use seed::{InputsArg, KernelArg, SeedArgs};
+pub use setup::{SetupArgs, TeardownArgs};
 
 use crate::human::parse_duration;
 
@@ -81,6 +89,10 @@ pub struct Global {
 /// The commands, in the order in which a job meets them.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Set up the account for jobs below a place: bucket, role, network, launch template
+    Setup(SetupArgs),
+    /// Remove what setup made
+    Teardown(TeardownArgs),
     /// Put a job in place: inputs, kernel, settings, task list
     Seed(SeedArgs),
     /// Start agents for a job
@@ -107,6 +119,22 @@ pub enum Command {
     Clean(CleanArgs),
     /// Find out whether a store is safe for jobs: conditions, races, permissions, clocks, speed
     Doctor(DoctorArgs),
+    /// List the instances of a job
+    Ps(PsArgs),
+    /// Stop instances of a job, to be started again
+    Stop(ManageArgs),
+    /// Start stopped instances of a job
+    Start(ManageArgs),
+    /// End instances of a job for good
+    Terminate(ManageArgs),
+    /// Find and end what jobs left running by mistake
+    Reap(ReapArgs),
+    /// Run a command on an instance, without SSH
+    Exec(ExecArgs),
+    /// Open a session on an instance, without SSH
+    Connect(ConnectArgs),
+    /// Say what a job has cost so far
+    Cost(CostArgs),
     /// Serve a folder of buckets to any S3 client on this machine
     Serve(ServeArgs),
 }

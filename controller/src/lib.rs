@@ -15,19 +15,24 @@ pub mod settings;
 
 mod ask;
 mod clean;
+mod cloud;
 mod control;
+mod cost;
 mod doctor;
 mod fetch;
 mod host;
+mod instances;
 mod jobs;
 mod launch;
 mod merge;
 mod names;
 mod progress;
+mod remote;
 mod retry;
 mod run;
 mod seed;
 mod serve;
+mod setup;
 mod status;
 mod stop;
 mod watch;
@@ -62,6 +67,16 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Jobs(args) => jobs::command(&parts, args).await,
         Command::Clean(args) => clean::command(&parts, args).await,
         Command::Doctor(args) => doctor::command(&parts, args).await,
+        Command::Setup(args) => setup::setup(&parts, args).await,
+        Command::Teardown(args) => setup::teardown(&parts, args).await,
+        Command::Ps(args) => instances::ps(&parts, args).await,
+        Command::Stop(args) => instances::stop(&parts, args).await,
+        Command::Start(args) => instances::start(&parts, args).await,
+        Command::Terminate(args) => instances::terminate(&parts, args).await,
+        Command::Reap(args) => instances::reap(&parts, args).await,
+        Command::Exec(args) => remote::exec(&parts, args).await,
+        Command::Connect(args) => remote::connect(&parts, args).await,
+        Command::Cost(args) => cost::cost(&parts, args).await,
         Command::Serve(args) => serve::command(&parts, args).await,
     }
 }

@@ -204,6 +204,21 @@ impl Keys {
         self.key(format_args!("scratch/{nonce}/"))
     }
 
+    /// Where the records of launches lie.
+    pub fn launches(&self) -> String {
+        self.key("launches/")
+    }
+
+    /// The record of one launch.
+    pub fn launch(&self, launch: Nonce) -> String {
+        self.key(format_args!("launches/{launch}.json"))
+    }
+
+    /// The launch of a key under [`Keys::launches`].
+    pub fn parse_launch(&self, key: &str) -> Option<Nonce> {
+        key.strip_prefix(&self.launches())?.strip_suffix(".json")?.parse().ok()
+    }
+
     /// The key of a shared file of the job, such as the kernel.
     pub fn shared_file(&self, name: &str) -> String {
         self.key(name)

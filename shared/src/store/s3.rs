@@ -26,7 +26,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::{Either, select};
 
-pub use connect::{S3Settings, S3Timeouts};
+pub use connect::{S3Settings, S3Timeouts, sdk_config};
 use failure::{Call, Failure};
 use time::ServedAt;
 

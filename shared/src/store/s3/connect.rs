@@ -119,6 +119,18 @@ pub(super) struct Connected {
     pub(super) endpoint: Option<String>,
 }
 
+/// The SDK's configuration for services other than S3, by the same settings: credentials, region, endpoint, HTTP client and
+/// clock. Nothing is sent yet, but what credentials and region take.
+///
+/// # Errors
+/// For an endpoint that is no URL, and for https where no CA certificates are found.
+pub async fn sdk_config(settings: &S3Settings, clock: Arc<dyn Clock>) -> Result<SdkConfig> {
+    let clock = SdkClock(clock);
+    let config = load(settings, &clock).await;
+    check(settings, config.endpoint_url())?;
+    Ok(config)
+}
+
 /// Reads the configuration and builds the client; sends nothing to the store.
 pub(super) async fn connect(settings: &S3Settings, clock: Arc<dyn Clock>) -> Result<Connected> {
     let clock = SdkClock(clock);

@@ -1,0 +1,115 @@
+//! A deployment: what `dayfly setup` made in an account for the jobs below one place of a bucket.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::job::Location;
+
+/// The record's key, below the deployment's place.
+const KEY: &str = "dayfly/deployment.json";
+/// Where agent programs for stock images lie, below the deployment's place.
+const AGENTS: &str = "dayfly/agents/";
+
+/// Where the record of the deployment at `place` lies.
+pub fn key(place: &Location) -> String {
+    place.key(KEY)
+}
+
+/// Where the agent program of a version for an architecture (`x86_64`, `arm64`) lies in the deployment at `place`.
+pub fn agent_key(place: &Location, version: &str, architecture: &str) -> String {
+    place.key(&format!("{AGENTS}{version}/{architecture}/dayfly-agent"))
+}
+
+/// The record of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The version of this format.
+    pub schema: u32,
+    /// Its name: part of the names of all that was made for it.
+    pub name: String,
+    /// The jobs below this place are its own.
+    pub place: Location,
+    /// The account.
+    pub account: String,
+    /// The region.
+    pub region: String,
+    /// Who made it, and with which version.
+    pub by: String,
+    /// The controller's version.
+    pub version: String,
+    /// When it was set up last.
+    pub at: Timestamp,
+    /// The agents' role.
+    pub role: Resource,
+    /// The instance profile that hands it to instances.
+    pub instance_profile: Resource,
+    /// The launch template whose versions instances are launched from.
+    pub launch_template: Resource,
+    /// The virtual network.
+    pub vpc: String,
+    /// Subnets to launch into, one a zone or more.
+    pub subnets: Vec<Subnet>,
+    /// Security groups of instances, none with an inbound rule of dayfly's making.
+    pub security_groups: Vec<Resource>,
+    /// Whether dayfly made the bucket.
+    pub made_bucket: bool,
+    /// The bucket's customer key (SSE-KMS).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key: Option<String>,
+    /// Whether instances can be reached through SSM.
+    #[serde(default)]
+    pub ssm: bool,
+    /// Whether the role may shut fleets off.
+    #[serde(default)]
+    pub fleet_shut_off: bool,
+    /// The group of CloudWatch Logs that agents may write to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_group: Option<String>,
+    /// The container repository that was made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecr_repository: Option<String>,
+    /// Agent programs in the bucket, for stock images.
+    #[serde(default)]
+    pub agents: Vec<AgentProgram>,
+    /// The value of the tag Owner.
+    pub owner: String,
+    /// The value of the tag Project.
+    pub project: String,
+}
+
+/// Something in the account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Its name, where it has one.
+    pub name: String,
+    /// Its id or ARN, as the API takes it.
+    pub id: String,
+    /// Whether dayfly made it; what it did not make it never removes.
+    pub made: bool,
+}
+
+/// A subnet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subnet {
+    /// `subnet-…`.
+    pub id: String,
+    /// Its availability zone, such as `us-east-1a`.
+    pub zone: String,
+    /// Whether instances in it get a public IPv4 address.
+    pub public: bool,
+}
+
+/// An agent program in the bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentProgram {
+    /// `x86_64` or `arm64`.
+    pub architecture: String,
+    /// What it says of itself.
+    pub version: String,
+    /// Its key in the deployment's bucket.
+    pub key: String,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+}

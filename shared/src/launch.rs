@@ -1,0 +1,154 @@
+//! The record of a launch: what was meant, written before anything is asked of EC2, and what came of it.
+//!
+//! `launches/<launch>.json` is put create-only with the intent; then `If-Match` with the outcome. A launch that was cut off
+//! in between is found by its record and its tags, and asked for again under the same client token and with the same
+//! request, so that no second fleet comes of it (EC2 API reference, "Ensuring idempotency in Amazon EC2 API requests").
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::ids::Nonce;
+
+/// Tags of everything that a launch makes.
+pub mod tags {
+    /// The deployment's name.
+    pub const DEPLOYMENT: &str = "dayfly:deployment";
+    /// The job, as `s3://bucket/prefix/`.
+    pub const JOB: &str = "dayfly:job";
+    /// The launch.
+    pub const LAUNCH: &str = "dayfly:launch";
+    /// On an instance that `dayfly reap` means to end at its next look: since when.
+    pub const CONDEMNED: &str = "dayfly:condemned";
+    /// Whose it is.
+    pub const OWNER: &str = "Owner";
+    /// What it is for.
+    pub const PROJECT: &str = "Project";
+    /// What the console shows.
+    pub const NAME: &str = "Name";
+}
+
+/// A launch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// The version of this format.
+    pub schema: u32,
+    /// Its id, also in the tags of what it made.
+    pub id: Nonce,
+    /// The client token of its requests: used with this request and no other.
+    pub client_token: String,
+    /// Who launched.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// What was asked for.
+    pub request: Request,
+    /// What came of it; absent until EC2 has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+/// A launch's request, complete: sent again it is the same to the byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Machines wanted.
+    pub count: u32,
+    /// Machines that are to be on demand whatever happens; the rest is of the market.
+    pub on_demand_base: u32,
+    /// The market of the rest.
+    pub market: Market,
+    /// Whether the fleet replaces what it loses (type `maintain`), or is a single answer (`instant`).
+    pub maintain: bool,
+    /// The launch template, and the version that was made for this launch.
+    pub template: Template,
+    /// Instance types, in order of preference; empty where needs stand instead.
+    pub instance_types: Vec<String>,
+    /// What a machine has to have, for EC2 to choose types by (attribute-based selection).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Needs>,
+    /// Subnets, of all zones.
+    pub subnets: Vec<String>,
+    /// The most to pay for a spot machine, dollars an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_price: Option<String>,
+    /// Tags of instances and volumes.
+    pub tags: std::collections::BTreeMap<String, String>,
+}
+
+/// Spot or on demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Market {
+    /// Spot.
+    Spot,
+    /// On demand.
+    OnDemand,
+}
+
+/// A version of a launch template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// `lt-…`.
+    pub id: String,
+    /// The version's number.
+    pub version: String,
+    /// The image in it.
+    pub image: String,
+    /// The image's architecture, as EC2 says it (`x86_64`, `arm64`).
+    pub architecture: String,
+}
+
+/// What a machine has to have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    /// Virtual CPUs, at least.
+    pub vcpus: u32,
+    /// Memory in MiB, at least.
+    pub memory_mib: u32,
+    /// GPUs, at least.
+    pub gpus: u32,
+}
+
+/// What came of a launch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// When EC2 answered.
+    pub at: Timestamp,
+    /// The fleet, `fleet-…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<String>,
+    /// Machines that came up at once.
+    #[serde(default)]
+    pub instances: Vec<Launched>,
+    /// Why others did not: the code, the text, and how many of the answer's pools said so.
+    #[serde(default)]
+    pub errors: Vec<LaunchError>,
+    /// A second request, for what spot could not give, on demand: its own token, and what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Box<Launch>>,
+}
+
+/// A machine that was launched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launched {
+    /// `i-…`.
+    pub id: String,
+    /// Its type.
+    pub instance_type: String,
+    /// Its zone, where the answer tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Its market.
+    pub market: Market,
+}
+
+/// Why machines did not come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchError {
+    /// EC2's code.
+    pub code: String,
+    /// EC2's words.
+    pub message: String,
+    /// Where: types and zones, as far as the answer tells.
+    #[serde(default)]
+    pub pools: Vec<String>,
+}
