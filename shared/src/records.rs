@@ -357,8 +357,28 @@ pub struct AgentRecord {
     pub requests: RequestCounts,
 }
 
+/// What a job cost, as whoever ran `dayfly cost` last found it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Dollars in all, as far as prices and times are known.
+    pub dollars: f64,
+    /// Dollars of machines, their disks and addresses.
+    pub machines: f64,
+    /// Dollars of requests to the store by agents.
+    pub requests: f64,
+    /// Machines, and the seconds that they are billed for together.
+    pub machine_count: u64,
+    /// Those seconds.
+    pub machine_seconds: u64,
+    /// What is not in it, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
+    /// When this was found.
+    pub at: Timestamp,
+}
+
 /// `summary.json`: the figures of a finished job. It never decides that a job is over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The version of this format.
     pub schema: u32,
@@ -386,4 +406,7 @@ pub struct Summary {
     pub by: AgentId,
     /// When.
     pub at: Timestamp,
+    /// What it cost; absent until somebody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }

@@ -130,6 +130,7 @@ async fn finish(agent: &Agent) -> Result<Option<u64>> {
         last: totals.last,
         by: agent.settings.me.clone(),
         at: agent.now().wall,
+        cost: None,
     };
     Ok(put_summary(agent, &summary).await?.then_some(failed))
 }
