@@ -270,6 +270,30 @@ async fn a_drained_agent_ends_and_another_finishes() {
     world.is_closed().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_drains_ends_its_agents_and_goes_on_when_it_is_resumed() {
+    let all = names(0..900);
+    let world = World::new(&all, Some(short_lease())).await;
+    let (_stop, agent) = world.agent(0, true);
+    let agent = tokio::spawn(agent);
+    until(async || !world.lines(View::Completed).await.is_empty()).await;
+    let say = |state| Control { schema: 1, state, why: Some("the cap".to_owned()), by: None, at: None };
+    let key = world.bucket.keys.control();
+    world.bucket.put_json(&key, &say(ControlState::Draining), &Condition::Create).await.unwrap();
+    let ending = agent.await.unwrap();
+    assert_eq!(ending.exit, Exit::Drained, "{ending:?}");
+    assert!(ending.why.contains("the cap"), "{ending:?}");
+    // One that comes meanwhile begins nothing.
+    let done = world.bucket.results().await.unwrap().len();
+    let (_stop, late) = world.agent(1, false);
+    assert_eq!(late.await.exit, Exit::Drained);
+    assert_eq!(world.bucket.results().await.unwrap().len(), done);
+    world.bucket.put_json(&key, &say(ControlState::Running), &Condition::Overwrite).await.unwrap();
+    world.run_fleet(1).await;
+    world.check_outputs(&all).await;
+    world.is_closed().await;
+}
+
 /// Waits for a condition, as long as the test's own limit allows.
 async fn until(condition: impl AsyncFn() -> bool) {
     while !condition().await {

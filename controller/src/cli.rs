@@ -109,6 +109,8 @@ pub enum Command {
     Retry(RetryArgs),
     /// Let agents finish what they have in hand, and begin nothing more
     Pause(ControlArgs),
+    /// Let agents finish what they have in hand, and end
+    Drain(ControlArgs),
     /// Let agents work again
     Resume(ControlArgs),
     /// Stop the tasks in hand and end the agents; nothing that is done is lost
@@ -249,7 +251,7 @@ pub struct RetryArgs {
     pub all: bool,
 }
 
-/// `dayfly pause`, `resume` and `cancel`.
+/// `dayfly pause`, `drain`, `resume` and `cancel`.
 #[derive(Clone, Debug, Args)]
 pub struct ControlArgs {
     /// The job.

@@ -1,4 +1,4 @@
-//! `dayfly pause`, `resume`, `cancel`: what agents are told with their next heartbeat.
+//! `dayfly pause`, `drain`, `resume`, `cancel`: what agents are told with their next heartbeat.
 
 use std::fmt;
 
@@ -33,6 +33,22 @@ pub async fn pause(parts: &Parts, args: &ControlArgs) -> Result<Exit> {
 /// As [`pause`].
 pub async fn resume(parts: &Parts, args: &ControlArgs) -> Result<Exit> {
     command(parts, args, ControlState::Running).await
+}
+
+/// `dayfly drain`.
+///
+/// # Errors
+/// As [`pause`].
+pub async fn drain(parts: &Parts, args: &ControlArgs) -> Result<Exit> {
+    command(parts, args, ControlState::Draining).await
+}
+
+/// Lets agents finish what they have in hand, and end, for this reason.
+///
+/// # Errors
+/// A store that refuses.
+pub async fn drain_because(parts: &Parts, job: &JobBucket, why: &str) -> Result<()> {
+    tell(parts, job, ControlState::Draining, Some(why)).await.map(|_| ())
 }
 
 /// `dayfly cancel`.
@@ -95,12 +111,19 @@ impl fmt::Display for ControlReport {
         let said = match (self.state, self.changed) {
             (ControlState::Running, false) => "runs already",
             (ControlState::Running, true) => match self.before {
+                ControlState::Draining => {
+                    "may run again; agents that have ended stay so: dayfly launch starts new ones"
+                }
                 ControlState::Cancelled => "may run again; its agents have ended: dayfly launch starts new ones",
                 _ => "runs again: agents see it within a heartbeat, a third of a lease",
             },
             (ControlState::Paused | ControlState::Suspended, false) => "is paused already",
             (ControlState::Paused | ControlState::Suspended, true) => {
                 "is paused: agents finish what they have in hand, and wait"
+            }
+            (ControlState::Draining, false) => "drains already",
+            (ControlState::Draining, true) => {
+                "drains: agents finish what they have in hand, and end; dayfly resume and dayfly launch take it up again"
             }
             (ControlState::Cancelled, false) => "is cancelled already",
             (ControlState::Cancelled, true) => {

@@ -102,6 +102,7 @@ async fn describe(parts: &Parts, location: Location) -> Result<JobLine> {
         ControlState::Running => "open",
         ControlState::Paused => "paused",
         ControlState::Suspended => "suspended",
+        ControlState::Draining => "draining",
         ControlState::Cancelled => "cancelled",
     };
     Ok(JobLine { job: location, state, done, failed, open, why: control.and_then(|c| c.why) })

@@ -32,7 +32,7 @@ pub async fn command(parts: &Parts, args: &LaunchArgs) -> Result<Exit> {
             parts.output().result(&LaunchReport { job, agents: Vec::new(), follow: None });
             return Ok(watch::exit(&before));
         }
-        JobState::Paused | JobState::Suspended | JobState::Cancelled => {
+        JobState::Paused | JobState::Suspended | JobState::Draining | JobState::Cancelled => {
             parts.output().warn(format!("the job is {}", status::state(&before)));
         }
         _ => {}

@@ -62,6 +62,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Fetch(args) => fetch::command(&parts, args).await,
         Command::Retry(args) => retry::command(&parts, args).await,
         Command::Pause(args) => control::pause(&parts, args).await,
+        Command::Drain(args) => control::drain(&parts, args).await,
         Command::Resume(args) => control::resume(&parts, args).await,
         Command::Cancel(args) => control::cancel(&parts, args).await,
         Command::Jobs(args) => jobs::command(&parts, args).await,

@@ -40,7 +40,7 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
             let exit = watch::exit(&before);
             (before, exit)
         }
-        JobState::Paused | JobState::Suspended | JobState::Cancelled => {
+        JobState::Paused | JobState::Suspended | JobState::Draining | JobState::Cancelled => {
             return Err(Failure::new(format!("the job is {}", crate::status::state(&before)))
                 .left("it is seeded; no agent was started"));
         }

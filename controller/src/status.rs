@@ -80,7 +80,7 @@ pub fn state(snapshot: &Snapshot) -> String {
     match snapshot.state {
         JobState::Idle => text += ": no agent is at work (dayfly launch)",
         JobState::Over if snapshot.tasks.failed > 0 => text += ", and some tasks were given up (dayfly retry)",
-        JobState::Paused | JobState::Suspended | JobState::Cancelled => {
+        JobState::Paused | JobState::Suspended | JobState::Draining | JobState::Cancelled => {
             if let Some(why) = &snapshot.why {
                 text += &format!(": {why}");
             }

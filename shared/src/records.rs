@@ -248,6 +248,8 @@ pub enum ControlState {
     Paused,
     /// As paused, but by an agent, because going on would burn tasks.
     Suspended,
+    /// Begin nothing more: finish the task in hand, give the chunk back, and end.
+    Draining,
     /// Stop the tasks in hand, give the chunks back, and end.
     Cancelled,
 }

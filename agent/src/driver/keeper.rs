@@ -70,6 +70,12 @@ pub async fn read_control(agent: &Agent) {
                 ControlState::Running => agent.order(Orders::Work),
                 ControlState::Paused => agent.order(Orders::Pause(format!("paused: {why}"))),
                 ControlState::Suspended => agent.order(Orders::Pause(format!("suspended: {why}"))),
+                ControlState::Draining if matches!(agent.orders().see(), Orders::Drain { .. }) => {}
+                // Finishing is the point: a task gets the time that it may take at all.
+                ControlState::Draining => agent.order(Orders::Drain {
+                    why: format!("the job is draining: {why}"),
+                    deadline: agent.now().at.after(agent.job.task_time_limit()),
+                }),
                 ControlState::Cancelled => {
                     agent.decide(Exit::Cancelled, format!("the job was cancelled: {why}"));
                     agent.order(Orders::Halt);

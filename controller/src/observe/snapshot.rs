@@ -20,6 +20,8 @@ pub enum JobState {
     Paused,
     /// As paused, by an agent that saw that going on would burn tasks.
     Suspended,
+    /// Told to finish what is in hand, and to end.
+    Draining,
     /// Told to stop.
     Cancelled,
     /// Every task is done or given up.
@@ -33,6 +35,7 @@ impl JobState {
             _ if over => Self::Over,
             ControlState::Paused => Self::Paused,
             ControlState::Suspended => Self::Suspended,
+            ControlState::Draining => Self::Draining,
             ControlState::Cancelled => Self::Cancelled,
             ControlState::Running if worked_on => Self::Running,
             ControlState::Running => Self::Idle,
@@ -46,6 +49,7 @@ impl JobState {
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Suspended => "suspended",
+            Self::Draining => "draining",
             Self::Cancelled => "cancelled",
             Self::Over => "over",
         }

@@ -131,6 +131,7 @@ impl fmt::Display for SeedReport {
             let state = match state {
                 ControlState::Cancelled => "cancelled",
                 ControlState::Suspended => "suspended",
+                ControlState::Draining => "draining",
                 _ => "paused",
             };
             writeln!(f, "note: the job is {state}; agents work after: dayfly resume {}", self.job)?;

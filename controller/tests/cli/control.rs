@@ -20,6 +20,11 @@ async fn agents_are_told_and_status_says_why() {
     assert_eq!((&again["changed"], state(&rig).await.1.as_deref()), (&false.into(), Some("too dear")));
     rig.dayfly(&["resume"]).ok();
     assert_eq!(state(&rig).await, (ControlState::Running, None));
+    rig.dayfly(&["drain", "--why", "the cap"]).ok();
+    assert_eq!(state(&rig).await, (ControlState::Draining, Some("the cap".to_owned())));
+    let status = rig.dayfly(&["status"]).ok().stdout;
+    assert!(status.contains("draining: the cap"), "{status}");
+    rig.dayfly(&["resume"]).ok();
     rig.dayfly(&["cancel"]).ok();
     assert_eq!(state(&rig).await.0, ControlState::Cancelled);
     let watched = rig.dayfly(&["watch"]);
