@@ -9,8 +9,8 @@ A rule is JSON; every field that it has must match, and `times` of 0 is for ever
     contains          text that the request's body or path holds
     skip              matches to let pass first
     times             matches to fail, then none
-    effect            `refuse` (default: `code`, `message`, `status`), `lose` (carried out, and no answer comes),
-                      `hold` (waits, before it is carried out, until the test lets go; if whoever asked is gone by then, it
+    effect            `refuse` (default: `code`, `message`, `status`), `lose` (carried out, no answer comes),
+                      `hold` (waits, before it is carried out, until the test lets go; if who asked is gone by then, it
                       is not carried out), `hold-after` (carried out, and the answer waits)
     denied            with UnauthorizedOperation: the JSON that sts:DecodeAuthorizationMessage is to answer
 """

@@ -1,4 +1,4 @@
-"""IAM, STS, Systems Manager, CloudWatch Logs, ECR, Service Quotas, Pricing: Service Authorization Reference, the page of
+"""IAM, STS, Systems Manager, CloudWatch Logs, ECR, Service Quotas, Pricing: Service Authorization Reference, a page
 each."""
 
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
