@@ -6,6 +6,17 @@ use std::time::Duration;
 
 use dayfly_shared::rng::Dice;
 
+/// The kinds of request that faults tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// The answer has a body.
+    Get,
+    /// Neither of the others.
+    Read,
+    /// It takes effect at one moment, perhaps a late one.
+    Write,
+}
+
 /// What becomes of one request, or of the agent that sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
@@ -86,6 +97,15 @@ impl Fault {
         Fault::DiskFull,
     ];
 
+    /// Whether it can befall a request of this kind.
+    fn befalls(self, call: Call) -> bool {
+        match self {
+            Fault::Truncated | Fault::Corrupted => call == Call::Get,
+            Fault::Late | Fault::LateTwice | Fault::ErrorInside | Fault::Conflict => call == Call::Write,
+            any => Fault::OF_REQUESTS.contains(&any),
+        }
+    }
+
     fn is_crash(self) -> bool {
         matches!(self, Fault::CrashBefore | Fault::CrashDuring | Fault::CrashAfter)
     }
@@ -141,12 +161,12 @@ impl Profile {
         self.travel = Duration::from_millis(15);
     }
 
-    /// What becomes of a request that any of `possible` may befall.
-    pub fn fate(&self, dice: &dyn Dice, possible: &[Fault]) -> Option<Fault> {
+    /// What becomes of a request.
+    pub fn fate(&self, dice: &dyn Dice, call: Call) -> Option<Fault> {
         let mut draw = dice.below(10_000);
         for (fault, rate) in &self.rates {
             if draw < *rate {
-                return possible.contains(fault).then_some(*fault);
+                return fault.befalls(call).then_some(*fault);
             }
             draw -= rate;
         }

@@ -16,7 +16,7 @@ use futures::StreamExt;
 
 use super::bystander::Who;
 use super::clock::sleep;
-use super::faults::Fault;
+use super::faults::{Call, Fault};
 use super::world::{World, trace};
 
 /// The bucket as one agent reaches it.
@@ -25,37 +25,6 @@ pub struct FaultyStore {
     world: Arc<World>,
     agent: usize,
 }
-
-const READ: [Fault; 6] = [
-    Fault::Unavailable,
-    Fault::LostRequest,
-    Fault::LostAnswer,
-    Fault::CrashBefore,
-    Fault::CrashDuring,
-    Fault::CrashAfter,
-];
-const GET: [Fault; 8] = [
-    Fault::Unavailable,
-    Fault::LostRequest,
-    Fault::LostAnswer,
-    Fault::Truncated,
-    Fault::Corrupted,
-    Fault::CrashBefore,
-    Fault::CrashDuring,
-    Fault::CrashAfter,
-];
-const WRITE: [Fault; 10] = [
-    Fault::Unavailable,
-    Fault::LostRequest,
-    Fault::LostAnswer,
-    Fault::Late,
-    Fault::LateTwice,
-    Fault::ErrorInside,
-    Fault::Conflict,
-    Fault::CrashBefore,
-    Fault::CrashDuring,
-    Fault::CrashAfter,
-];
 
 /// A write, whole, so that it can be applied whenever the network likes, also after its sender is gone.
 #[derive(Clone)]
@@ -115,12 +84,12 @@ impl FaultyStore {
         &self,
         action: &str,
         key: &str,
-        possible: &[Fault],
+        call: Call,
         look: impl AsyncFnOnce() -> Result<T> + Send,
     ) -> Result<(T, Option<Fault>)> {
         let world = &self.world;
         world.gate(self.agent).await;
-        let fate = world.fate(possible);
+        let fate = world.fate(call);
         if fate == Some(Fault::CrashBefore) {
             self.die().await;
         }
@@ -155,7 +124,7 @@ impl FaultyStore {
     async fn write(&self, write: Write) -> Result<Outcome<ETag>> {
         let world = &self.world;
         world.gate(self.agent).await;
-        let mut fate = world.fate(&WRITE);
+        let mut fate = world.fate(Call::Write);
         if fate == Some(Fault::Conflict) && !write.is_conditional() {
             fate = None;
         }
@@ -309,7 +278,7 @@ impl Store for FaultyStore {
     }
 
     async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Object>> {
-        let (found, fate) = self.read("GET", key, &GET, async || self.world.store.get(key, range).await).await?;
+        let (found, fate) = self.read("GET", key, Call::Get, async || self.world.store.get(key, range).await).await?;
         if found.is_some() {
             self.world.state().bystander.on_read(self.agent, key);
         }
@@ -323,7 +292,7 @@ impl Store for FaultyStore {
     }
 
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
-        let (meta, _) = self.read("HEAD", key, &READ, async || self.world.store.head(key).await).await?;
+        let (meta, _) = self.read("HEAD", key, Call::Read, async || self.world.store.head(key).await).await?;
         Ok(meta.map(|meta| ObjectMeta { served: self.served(meta.served), ..meta }))
     }
 
@@ -336,7 +305,7 @@ impl Store for FaultyStore {
             self.world.state().bystander.on_list(self.agent, &query, &page, now);
             Ok(page)
         };
-        let (page, _) = self.read("LIST", &query.prefix, &READ, look).await?;
+        let (page, _) = self.read("LIST", &query.prefix, Call::Read, look).await?;
         Ok(ListPage { served: self.served(page.served), ..page })
     }
 
@@ -359,12 +328,12 @@ impl Store for FaultyStore {
     }
 
     async fn upload_begin(&self, key: &str, attributes: &Attributes) -> Result<Upload> {
-        Ok(self.read("BEGIN", key, &READ, async || self.world.store.upload_begin(key, attributes).await).await?.0)
+        Ok(self.read("BEGIN", key, Call::Read, async || self.world.store.upload_begin(key, attributes).await).await?.0)
     }
 
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> Result<Part> {
         let send = async || self.world.store.upload_part(upload, number, body).await;
-        Ok(self.read("PART", &upload.key, &READ, send).await?.0)
+        Ok(self.read("PART", &upload.key, Call::Read, send).await?.0)
     }
 
     async fn upload_complete(&self, upload: &Upload, parts: &[Part], condition: &Condition) -> Result<Outcome<ETag>> {
@@ -372,11 +341,11 @@ impl Store for FaultyStore {
     }
 
     async fn upload_abort(&self, upload: &Upload) -> Result<()> {
-        self.read("ABORT", &upload.key, &READ, async || self.world.store.upload_abort(upload).await).await?;
+        self.read("ABORT", &upload.key, Call::Read, async || self.world.store.upload_abort(upload).await).await?;
         Ok(())
     }
 
     async fn uploads(&self, prefix: &str) -> Result<Vec<Upload>> {
-        Ok(self.read("UPLOADS", prefix, &READ, async || self.world.store.uploads(prefix).await).await?.0)
+        Ok(self.read("UPLOADS", prefix, Call::Read, async || self.world.store.uploads(prefix).await).await?.0)
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::bystander::Bystander;
 use super::clock::{Origin, TrueClock, sleep};
-use super::faults::{Fault, FaultCounts, Profile};
+use super::faults::{Call, Fault, FaultCounts, Profile};
 
 /// One agent, as the world sees it.
 #[derive(Default)]
@@ -174,14 +174,14 @@ impl World {
     }
 
     /// What becomes of a request.
-    pub fn fate(&self, possible: &[Fault]) -> Option<Fault> {
+    pub fn fate(&self, call: Call) -> Option<Fault> {
         let now = self.elapsed();
         let mut state = self.state();
         state.requests += 1;
         if now < state.burst_until {
             return Some(Fault::Unavailable);
         }
-        let fate = state.profile.fate(&self.dice, possible);
+        let fate = state.profile.fate(&self.dice, call);
         if let Some(fault) = fate {
             state.faults.note(fault);
         }
