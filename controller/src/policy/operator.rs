@@ -179,7 +179,11 @@ pub fn run(deployment: &Deployment) -> Value {
             json!("*"),
         ),
         // AWS's own parameters that name its images; they belong to no account.
-        allow("Images", &["ssm:GetParameter", "ssm:GetParameters"], json!(arns.shared("ssm", "parameter/aws/service/*"))),
+        allow(
+            "Images",
+            &["ssm:GetParameter", "ssm:GetParameters"],
+            json!(arns.shared("ssm", "parameter/aws/service/*")),
+        ),
         pass_role(deployment, &arns),
     ];
     launching(deployment, &arns, &mut all);
@@ -253,12 +257,14 @@ fn sessions(deployment: &Deployment, arns: &Arns<'_>, all: &mut Vec<Value>) {
     all.push(allow(
         "ExecDocument",
         &["ssm:SendCommand", "ssm:StartSession"],
-        json!([arns.shared("ssm", "document/AWS-RunShellScript"), arns.regional("ssm", "document/SSM-SessionManagerRunShell")]),
+        json!([
+            arns.shared("ssm", "document/AWS-RunShellScript"),
+            arns.regional("ssm", "document/SSM-SessionManagerRunShell")
+        ]),
     ));
     let mut exec = allow("Exec", &["ssm:SendCommand", "ssm:StartSession"], json!(arns.regional("ec2", "instance/*")));
     // Systems Manager has a condition key of its own for the tags of instances.
-    exec["Condition"] =
-        json!({ "StringEquals": { format!("ssm:resourceTag/{}", tags::DEPLOYMENT): deployment.name } });
+    exec["Condition"] = json!({ "StringEquals": { format!("ssm:resourceTag/{}", tags::DEPLOYMENT): deployment.name } });
     all.push(exec);
     all.push(allow("ExecAnswer", &["ssm:GetCommandInvocation"], json!("*")));
     // One's own sessions alone (Systems Manager user guide, "Additional sample IAM policies for Session Manager").
