@@ -5,12 +5,12 @@ use dayfly_shared::launch::tags;
 use serde_json::{Value, json};
 
 use super::bucket;
-use super::document::{Arns, document, partition};
+use super::document::{Arns, dns_suffix, document};
 
 /// Who may be the role: EC2, for its instances.
 pub fn trust(deployment: &Deployment) -> Value {
     // China's EC2 has a name of its own (IAM user guide, "AWS services that work with IAM").
-    let service = if partition(&deployment.region) == "aws-cn" { "ec2.amazonaws.com.cn" } else { "ec2.amazonaws.com" };
+    let service = format!("ec2.{}", dns_suffix(&deployment.region));
     document(vec![json!({
         "Sid": "Instances",
         "Effect": "Allow",
@@ -56,7 +56,7 @@ fn options(deployment: &Deployment, arns: &Arns<'_>, statements: &mut Vec<Value>
             "Effect": "Allow",
             "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
             "Resource": key_arn(arns, key),
-            "Condition": { "StringEquals": { "kms:ViaService": format!("s3.{}.{}", deployment.region, suffix(deployment)) } },
+            "Condition": { "StringEquals": { "kms:ViaService": format!("s3.{}.{}", deployment.region, dns_suffix(&deployment.region)) } },
         }));
     }
     if deployment.fleet_shut_off {
@@ -112,11 +112,6 @@ pub(super) fn tag_of_resource() -> String {
 /// A key's ARN, from its ARN or its id.
 pub(super) fn key_arn(arns: &Arns<'_>, key: &str) -> String {
     if key.starts_with("arn:") { key.to_owned() } else { arns.regional("kms", &format!("key/{key}")) }
-}
-
-/// What the names of services end with.
-pub(super) fn suffix(deployment: &Deployment) -> &'static str {
-    if partition(&deployment.region) == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
 #[cfg(test)]

@@ -16,6 +16,11 @@ pub fn partition(region: &str) -> &'static str {
     }
 }
 
+/// What the names of a region's services end with.
+pub fn dns_suffix(region: &str) -> &'static str {
+    if partition(region) == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" }
+}
+
 /// A policy document.
 pub fn document(statements: Vec<Value>) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })

@@ -4,8 +4,8 @@ use dayfly_shared::deployment::Deployment;
 use dayfly_shared::launch::tags;
 use serde_json::{Value, json};
 
-use super::agent::{key_arn, suffix, tag_of_resource};
-use super::document::{Arns, MANAGED_SSM, document};
+use super::agent::{key_arn, tag_of_resource};
+use super::document::{Arns, MANAGED_SSM, dns_suffix, document};
 
 /// For `dayfly setup` and `dayfly teardown`.
 pub fn setup(deployment: &Deployment) -> Value {
@@ -26,6 +26,7 @@ pub fn setup(deployment: &Deployment) -> Value {
                 "s3:GetEncryptionConfiguration",
                 "s3:GetLifecycleConfiguration",
                 "s3:ListBucket",
+                "s3:ListBucketMultipartUploads",
                 "s3:ListBucketVersions",
                 "s3:PutBucketPolicy",
                 "s3:PutBucketPublicAccessBlock",
@@ -37,8 +38,8 @@ pub fn setup(deployment: &Deployment) -> Value {
         ),
         allow(
             "Objects",
-            &["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"],
-            json!(arns.objects("*")),
+            &["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:GetObject", "s3:PutObject"],
+            json!(emptied(deployment, &arns)),
         ),
         allow(
             "Role",
@@ -93,6 +94,11 @@ pub fn setup(deployment: &Deployment) -> Value {
         all.push(through_s3(deployment, &arns, key));
     }
     document(all)
+}
+
+/// The prefix; of a bucket that dayfly made, everything, so that it can be emptied and removed.
+fn emptied(deployment: &Deployment, arns: &Arns<'_>) -> String {
+    if deployment.made_bucket { format!("{}/*", arns.bucket()) } else { arns.objects("*") }
 }
 
 /// Security group and launch template: made with the deployment's tag, changed and removed by it.
@@ -278,14 +284,14 @@ fn sessions(deployment: &Deployment, arns: &Arns<'_>, all: &mut Vec<Value>) {
 /// Both may pass the agents' role, to EC2 and nobody else.
 fn pass_role(deployment: &Deployment, arns: &Arns<'_>) -> Value {
     let mut pass = allow("PassRole", &["iam:PassRole"], json!(arns.role()));
-    pass["Condition"] = json!({ "StringEquals": { "iam:PassedToService": format!("ec2.{}", suffix(deployment)) } });
+    pass["Condition"] =
+        json!({ "StringEquals": { "iam:PassedToService": format!("ec2.{}", dns_suffix(&deployment.region)) } });
     pass
 }
 
 fn through_s3(deployment: &Deployment, arns: &Arns<'_>, key: &str) -> Value {
     let mut through = allow("Key", &["kms:Decrypt", "kms:GenerateDataKey"], json!(key_arn(arns, key)));
-    through["Condition"] =
-        json!({ "StringEquals": { "kms:ViaService": format!("s3.{}.{}", deployment.region, suffix(deployment)) } });
+    through["Condition"] = json!({ "StringEquals": { "kms:ViaService": format!("s3.{}.{}", deployment.region, dns_suffix(&deployment.region)) } });
     through
 }
 

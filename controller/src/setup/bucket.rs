@@ -1,8 +1,9 @@
 //! The bucket: found or made, closed to the public, encrypted, and held to the protocol by its policy.
 
 use aws_sdk_s3::types::{
-    BucketLocationConstraint, CreateBucketConfiguration, PublicAccessBlockConfiguration, ServerSideEncryption,
-    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging,
+    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, PublicAccessBlockConfiguration,
+    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    Tag, Tagging,
 };
 use dayfly_shared::deployment::Deployment;
 use serde_json::Value;
@@ -65,19 +66,26 @@ pub async fn make(work: &mut Work<'_>, deployment: &mut Deployment, there: bool)
         close(work, &bucket).await?;
     }
     encryption(work, deployment).await?;
-    let versioning = work.cloud.s3().get_bucket_versioning().bucket(&bucket).send().await;
-    let versioning = versioning.map_err(|e| explain("s3:GetBucketVersioning", &bucket, &e))?;
-    if versioning.status() == Some(&aws_sdk_s3::types::BucketVersioningStatus::Enabled) {
-        work.warn(format!(
+    versioning(work, &bucket).await
+}
+
+/// Says what versioning costs here. It is only a warning: a store that does not say is left at that.
+async fn versioning(work: &mut Work<'_>, bucket: &str) -> Result<()> {
+    match work.cloud.s3().get_bucket_versioning().bucket(bucket).send().await {
+        Ok(found) if found.status() == Some(&BucketVersioningStatus::Enabled) => work.warn(format!(
             "the bucket {bucket} keeps every version: semaphores are rewritten all the time, and each version is paid for; \
              add a lifecycle rule for noncurrent versions, or take a bucket without versioning"
-        ));
+        )),
+        Err(error) if error.as_service_error().is_some_and(|said| said.meta().code().is_some()) => {
+            return Err(explain("s3:GetBucketVersioning", bucket, &error));
+        }
+        _ => {}
     }
     Ok(())
 }
 
 /// Whether dayfly made the bucket, for this deployment: it carries its tag.
-async fn is_own(work: &Work<'_>, deployment: &Deployment) -> Result<bool> {
+pub async fn is_own(work: &Work<'_>, deployment: &Deployment) -> Result<bool> {
     let bucket = deployment.place.bucket();
     match work.cloud.s3().get_bucket_tagging().bucket(bucket).send().await {
         Ok(tagging) => {

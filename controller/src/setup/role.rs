@@ -61,7 +61,7 @@ pub fn not_own(kind: &str, name: &str, deployment: &Deployment) -> Failure {
         .fix("it is not of this deployment's making: choose another --name, or remove it")
 }
 
-fn carries(all: &[Tag], deployment: &Deployment) -> bool {
+pub fn carries(all: &[Tag], deployment: &Deployment) -> bool {
     all.iter().any(|tag| tag.key() == tags::DEPLOYMENT && tag.value() == deployment.name)
 }
 
