@@ -11,7 +11,7 @@ mod operator;
 
 pub use agent::{inline, trust};
 pub use bucket::{sid_prefix, statements};
-pub use document::{MANAGED_SSM, dns_suffix, document, merged, partition, without};
+pub use document::{MANAGED_SSM, dns_suffix, document, merged, others, partition, without};
 pub use operator::{run, setup};
 
 #[cfg(test)]

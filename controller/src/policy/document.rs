@@ -56,6 +56,14 @@ pub fn without(standing: &Value, sid_prefix: &str) -> Option<Value> {
     (!statements(&rest).is_empty()).then_some(rest)
 }
 
+/// Sids in a policy that are of other deployments than the one of this name.
+pub fn others(standing: &Value, name: &str) -> Vec<String> {
+    let own = super::bucket::sid_prefix(name);
+    let sids = statements(standing);
+    let sids = sids.iter().filter_map(|statement| statement.get("Sid").and_then(Value::as_str));
+    sids.filter(|sid| sid.starts_with("Dayfly") && !sid.starts_with(&own)).map(str::to_owned).collect()
+}
+
 /// ARNs of a deployment.
 pub(super) struct Arns<'a> {
     of: &'a Deployment,

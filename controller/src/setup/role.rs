@@ -219,7 +219,9 @@ pub async fn linked(work: &mut Work<'_>) -> Result<()> {
         match iam.create_service_linked_role().aws_service_name(service).send().await {
             Ok(_) => work.made("service-linked role", role),
             // Somebody was quicker: "Service role name … has been taken in this account".
-            Err(error) if code(&error) == Some("InvalidInput") => work.there("service-linked role", role),
+            Err(error) if matches!(code(&error), Some("InvalidInput" | "EntityAlreadyExists")) => {
+                work.there("service-linked role", role);
+            }
             Err(error) => return Err(explain("iam:CreateServiceLinkedRole", service, &error)),
         }
     }

@@ -63,6 +63,9 @@ pub async fn command(parts: &Parts, args: &TeardownArgs, place: &Location) -> Re
         None => (of_names(args, place, &identity, cloud.region())?, None),
     };
     idle(&work, &deployment).await?;
+    if there && choice.takes(KindArg::Bucket) {
+        alone(&work, &deployment).await?;
+    }
     if !confirm(&parts.settings, &question(&deployment, &choice, version.is_some()))? {
         return Err(Failure::new("nothing was removed").fix("answer yes, or pass --yes"));
     }
@@ -167,6 +170,22 @@ async fn idle(work: &Work<'_>, deployment: &Deployment) -> Result<()> {
     Err(Failure::new(format!("the deployment {} still has {}", deployment.name, human::some(&living)))
         .left("nothing was removed")
         .fix(format!("end them first: dayfly terminate {}", deployment.place)))
+}
+
+/// Refuses to remove a bucket that other deployments live in: their statements are in its policy.
+async fn alone(work: &Work<'_>, deployment: &Deployment) -> Result<()> {
+    let name = deployment.place.bucket();
+    let standing = bucket::standing_policy(work, name).await?;
+    let others = standing.map(|standing| policy::others(&standing, &deployment.name)).unwrap_or_default();
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "other deployments live in the bucket {name}: their statements {} are in its policy",
+        human::some(&others)
+    ))
+    .left("nothing was removed")
+    .fix("tear them down first, or leave out --bucket"))
 }
 
 async fn account(work: &mut Work<'_>, deployment: &Deployment, choice: &Choice<'_>) -> Result<()> {
