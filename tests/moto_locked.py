@@ -1,9 +1,6 @@
 """moto's S3 server, one request at a time: its conditional writes race without the lock. Ends when standard input does."""
 
 import io, os, sys, threading
-
-# Setup attaches one of AWS's own policies, which moto knows only if told before it is loaded.
-os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 from moto.server import DomainDispatcherApplication, create_backend_app
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
