@@ -2,7 +2,12 @@
 
 import io, os, sys, threading
 from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.iam.access_control import PermissionResult
+from moto.s3.models import FakeBucket
 from werkzeug.serving import WSGIRequestHandler, make_server
+
+# moto holds everybody to a bucket's policy, and takes no notice of its conditions: a denial of plain HTTP denies all.
+FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL
 
 moto, one = DomainDispatcherApplication(create_backend_app), threading.Lock()
 

@@ -20,7 +20,7 @@ pub use instances::{ManageArgs, PsArgs, ReapArgs};
 pub use job::{JobArg, split_job};
 pub use remote::{ConnectArgs, ExecArgs};
 pub use seed::{InputsArg, KernelArg, SeedArgs};
-pub use setup::{SetupArgs, TeardownArgs};
+pub use setup::{KindArg, SetupArgs, TeardownArgs};
 
 use crate::human::parse_duration;
 

@@ -123,10 +123,6 @@ impl Cloud {
 
     /// The partition that ARNs name: `aws`, `aws-cn`, `aws-us-gov`, by the region.
     pub fn partition(&self) -> &'static str {
-        match self.region.split_once('-').map(|(first, _)| first) {
-            Some("cn") => "aws-cn",
-            Some("us") if self.region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        }
+        crate::policy::partition(&self.region)
     }
 }

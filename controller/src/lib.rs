@@ -26,6 +26,7 @@ mod jobs;
 mod launch;
 mod merge;
 mod names;
+mod policy;
 mod progress;
 mod remote;
 mod retry;

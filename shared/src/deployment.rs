@@ -53,6 +53,12 @@ pub struct Deployment {
     pub security_groups: Vec<Resource>,
     /// Whether dayfly made the bucket.
     pub made_bucket: bool,
+    /// Whether the place is one job, and its policies have no wildcard for more.
+    #[serde(default)]
+    pub isolate: bool,
+    /// After how many days S3 removes logs of the jobs; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_logs_days: Option<u32>,
     /// The bucket's customer key (SSE-KMS).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kms_key: Option<String>,
@@ -68,6 +74,9 @@ pub struct Deployment {
     /// The container repository that was made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecr_repository: Option<String>,
+    /// Whether agents may also push to it.
+    #[serde(default)]
+    pub ecr_push: bool,
     /// Agent programs in the bucket, for stock images.
     #[serde(default)]
     pub agents: Vec<AgentProgram>,

@@ -15,10 +15,12 @@ pub enum Exit {
     Drained,
     /// The job was cancelled.
     Cancelled,
+    /// What a command on an instance (`dayfly exec`) ended with.
+    Remote(u8),
 }
 
 impl Exit {
-    /// All of them, for the manual.
+    /// All of dayfly's own, for the manual.
     pub const ALL: [Exit; 6] =
         [Exit::Done, Exit::Failed, Exit::Usage, Exit::TasksFailed, Exit::Drained, Exit::Cancelled];
 
@@ -32,6 +34,7 @@ impl Exit {
             Exit::TasksFailed => 3,
             Exit::Drained => 4,
             Exit::Cancelled => 5,
+            Exit::Remote(code) => code,
         }
     }
 
@@ -44,6 +47,7 @@ impl Exit {
             Exit::TasksFailed => "the job is over, and some of its tasks were given up",
             Exit::Drained => "told to stop before the job was over; claims were given back",
             Exit::Cancelled => "the job was cancelled",
+            Exit::Remote(_) => "the exit code of the command that was run on an instance",
         }
     }
 }

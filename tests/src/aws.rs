@@ -247,6 +247,13 @@ impl Aws {
         Reply { status, body }
     }
 
+    /// A call of S3 by the test itself: `s3("PUT", "/bucket?policy", …)`.
+    pub fn s3(&self, method: &str, path: &str, body: &str) -> Reply {
+        let headers = [("Authorization", wire::scope(TEST, "s3"))];
+        let (status, body) = wire::request(&self.url, method, path, &headers, body.as_bytes());
+        Reply { status, body }
+    }
+
     /// A call of a JSON service by the test itself: `ask("ssm", "AmazonSSM.SendCommand", …)`.
     pub fn ask(&self, service: &str, target: &str, body: &Value) -> Reply {
         let headers = [

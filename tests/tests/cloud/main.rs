@@ -3,3 +3,6 @@
 mod double;
 mod machines;
 mod metadata;
+mod remote;
+mod setup;
+mod teardown;

@@ -1,0 +1,347 @@
+//! What people need: one policy to set up and tear down, another to launch, follow and end.
+
+use dayfly_shared::deployment::Deployment;
+use dayfly_shared::launch::tags;
+use serde_json::{Value, json};
+
+use super::agent::{key_arn, tag_of_resource};
+use super::document::{Arns, MANAGED_SSM, dns_suffix, document};
+
+/// For `dayfly setup` and `dayfly teardown`.
+pub fn setup(deployment: &Deployment) -> Value {
+    let arns = Arns::new(deployment);
+    let mut all = vec![
+        allow("Caller", &["sts:GetCallerIdentity"], json!("*")),
+        allow(
+            "Bucket",
+            &[
+                "s3:CreateBucket",
+                "s3:DeleteBucket",
+                "s3:DeleteBucketPolicy",
+                "s3:GetBucketLocation",
+                "s3:GetBucketPolicy",
+                "s3:GetBucketPublicAccessBlock",
+                "s3:GetBucketTagging",
+                "s3:GetBucketVersioning",
+                "s3:GetEncryptionConfiguration",
+                "s3:GetLifecycleConfiguration",
+                "s3:ListBucket",
+                "s3:ListBucketMultipartUploads",
+                "s3:ListBucketVersions",
+                "s3:PutBucketPolicy",
+                "s3:PutBucketPublicAccessBlock",
+                "s3:PutBucketTagging",
+                "s3:PutEncryptionConfiguration",
+                "s3:PutLifecycleConfiguration",
+            ],
+            json!(arns.bucket()),
+        ),
+        allow(
+            "Objects",
+            &["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:GetObject", "s3:PutObject"],
+            json!(emptied(deployment, &arns)),
+        ),
+        allow(
+            "Role",
+            &[
+                "iam:AddRoleToInstanceProfile",
+                "iam:AttachRolePolicy",
+                "iam:CreateInstanceProfile",
+                "iam:CreateRole",
+                "iam:DeleteInstanceProfile",
+                "iam:DeleteRole",
+                "iam:DeleteRolePolicy",
+                "iam:DetachRolePolicy",
+                "iam:GetInstanceProfile",
+                "iam:GetRole",
+                "iam:GetRolePolicy",
+                "iam:ListAttachedRolePolicies",
+                "iam:PutRolePolicy",
+                "iam:RemoveRoleFromInstanceProfile",
+                "iam:TagInstanceProfile",
+                "iam:TagRole",
+                "iam:UpdateAssumeRolePolicy",
+            ],
+            json!([arns.role(), arns.instance_profile()]),
+        ),
+        pass_role(deployment, &arns),
+    ];
+    // Attaching is held to the one managed policy that --ssm attaches (IAM, "iam:PolicyARN").
+    all.push(json!({
+        "Sid": "NoOtherManagedPolicy",
+        "Effect": "Deny",
+        "Action": "iam:AttachRolePolicy",
+        "Resource": arns.role(),
+        "Condition": { "ArnNotEquals": { "iam:PolicyARN": arns.managed(MANAGED_SSM) } },
+    }));
+    all.push(json!({
+        "Sid": "ServiceLinkedRoles",
+        "Effect": "Allow",
+        "Action": "iam:CreateServiceLinkedRole",
+        "Resource": arns.iam("role/aws-service-role/*"),
+        "Condition": { "StringEquals": { "iam:AWSServiceName": ["spot.amazonaws.com", "ec2fleet.amazonaws.com"] } },
+    }));
+    all.push(allow("LinkedRoles", &["iam:GetRole"], json!(arns.iam("role/aws-service-role/*"))));
+    network(deployment, &arns, &mut all);
+    if deployment.ecr_repository.is_some() {
+        all.push(allow(
+            "Registry",
+            &["ecr:CreateRepository", "ecr:DeleteRepository", "ecr:DescribeRepositories", "ecr:TagResource"],
+            json!(arns.regional("ecr", "repository/*")),
+        ));
+    }
+    if let Some(key) = &deployment.kms_key {
+        all.push(through_s3(deployment, &arns, key));
+    }
+    document(all)
+}
+
+/// The prefix; of a bucket that dayfly made, everything, so that it can be emptied and removed.
+fn emptied(deployment: &Deployment, arns: &Arns<'_>) -> String {
+    if deployment.made_bucket { format!("{}/*", arns.bucket()) } else { arns.objects("*") }
+}
+
+/// Security group and launch template: made with the deployment's tag, changed and removed by it.
+fn network(deployment: &Deployment, arns: &Arns<'_>, all: &mut Vec<Value>) {
+    // EC2's Describe actions know no resource (Service Authorization Reference, Amazon EC2).
+    all.push(allow(
+        "Look",
+        &[
+            "ec2:DescribeFleets",
+            "ec2:DescribeInstances",
+            "ec2:DescribeLaunchTemplateVersions",
+            "ec2:DescribeLaunchTemplates",
+            "ec2:DescribeRouteTables",
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSubnets",
+            "ec2:DescribeVpcEndpoints",
+            "ec2:DescribeVpcs",
+        ],
+        json!("*"),
+    ));
+    let made = json!([arns.regional("ec2", "security-group/*"), arns.regional("ec2", "launch-template/*")]);
+    let mut make = allow("Make", &["ec2:CreateLaunchTemplate", "ec2:CreateSecurityGroup"], made.clone());
+    make["Condition"] = json!({ "StringEquals": { tag_of_request(): deployment.name } });
+    all.push(make);
+    // The network that a security group is made in carries no tag of dayfly's.
+    all.push(allow("MakeInNetwork", &["ec2:CreateSecurityGroup"], json!(arns.regional("ec2", "vpc/*"))));
+    let mut tag = allow("Tag", &["ec2:CreateTags"], made.clone());
+    tag["Condition"] =
+        json!({ "StringEquals": { "ec2:CreateAction": ["CreateSecurityGroup", "CreateLaunchTemplate"] } });
+    all.push(tag);
+    let mut change = allow(
+        "Change",
+        &[
+            "ec2:CreateLaunchTemplateVersion",
+            "ec2:DeleteLaunchTemplate",
+            "ec2:DeleteSecurityGroup",
+            "ec2:ModifyLaunchTemplate",
+        ],
+        made,
+    );
+    change["Condition"] = json!({ "StringEquals": { tag_of_resource(): deployment.name } });
+    all.push(change);
+}
+
+/// For `dayfly run` and all that follows a job: no write to IAM, and one role to pass.
+pub fn run(deployment: &Deployment) -> Value {
+    let arns = Arns::new(deployment);
+    let mut all = vec![
+        allow("Caller", &["sts:GetCallerIdentity", "sts:DecodeAuthorizationMessage"], json!("*")),
+        json!({
+            "Sid": "ListJobs",
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": arns.bucket(),
+            "Condition": { "StringLike": { "s3:prefix": format!("{}*", deployment.place.prefix()) } },
+        }),
+        allow("Uploads", &["s3:GetBucketLocation", "s3:ListBucketMultipartUploads"], json!(arns.bucket())),
+        allow(
+            "Jobs",
+            &["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+            json!(arns.objects("*")),
+        ),
+        allow(
+            "Look",
+            &[
+                "ec2:DescribeAddresses",
+                "ec2:DescribeFleetHistory",
+                "ec2:DescribeFleetInstances",
+                "ec2:DescribeFleets",
+                "ec2:DescribeImages",
+                "ec2:DescribeInstanceTypes",
+                "ec2:DescribeInstances",
+                "ec2:DescribeLaunchTemplateVersions",
+                "ec2:DescribeLaunchTemplates",
+                "ec2:DescribeSnapshots",
+                "ec2:DescribeSpotPriceHistory",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVolumes",
+                "ec2:GetInstanceTypesFromInstanceRequirements",
+                "pricing:GetProducts",
+                "servicequotas:GetServiceQuota",
+                "ssm:DescribeInstanceInformation",
+            ],
+            json!("*"),
+        ),
+        // AWS's own parameters that name its images; they belong to no account.
+        allow(
+            "Images",
+            &["ssm:GetParameter", "ssm:GetParameters"],
+            json!(arns.shared("ssm", "parameter/aws/service/*")),
+        ),
+        pass_role(deployment, &arns),
+    ];
+    launching(deployment, &arns, &mut all);
+    if let Some(key) = &deployment.kms_key {
+        all.push(through_s3(deployment, &arns, key));
+    }
+    if deployment.ssm {
+        sessions(deployment, &arns, &mut all);
+    }
+    document(all)
+}
+
+fn launching(deployment: &Deployment, arns: &Arns<'_>, all: &mut Vec<Value>) {
+    let ec2 = |kind: &str| arns.regional("ec2", &format!("{kind}/*"));
+    let of_request = json!({ "StringEquals": { tag_of_request(): deployment.name } });
+    let of_resource = json!({ "StringEquals": { tag_of_resource(): deployment.name } });
+    let with = |mut statement: Value, condition: &Value| {
+        statement["Condition"] = condition.clone();
+        statement
+    };
+    // What a launch makes carries the deployment's tag from its birth.
+    let made = json!([ec2("fleet"), ec2("instance"), ec2("volume")]);
+    all.push(with(allow("Launch", &["ec2:CreateFleet", "ec2:RunInstances"], made.clone()), &of_request));
+    // What a launch takes: the deployment's template, group and profile, and networks and images of any make.
+    all.push(with(
+        allow(
+            "LaunchFromTemplate",
+            &["ec2:CreateFleet", "ec2:RunInstances", "ec2:CreateLaunchTemplateVersion"],
+            json!(ec2("launch-template")),
+        ),
+        &of_resource,
+    ));
+    all.push(allow(
+        "LaunchInto",
+        &["ec2:CreateFleet", "ec2:RunInstances"],
+        json!([
+            ec2("network-interface"),
+            ec2("security-group"),
+            ec2("subnet"),
+            arns.shared("ec2", "image/*"),
+            arns.shared("ec2", "snapshot/*"),
+        ]),
+    ));
+    let births = json!({ "StringEquals": { "ec2:CreateAction": ["CreateFleet", "RunInstances"] } });
+    all.push(with(allow("TagAtBirth", &["ec2:CreateTags"], made), &births));
+    // `reap` marks what it means to end.
+    let marks = json!({
+        "StringEquals": { tag_of_resource(): deployment.name },
+        "ForAllValues:StringEquals": { "aws:TagKeys": [tags::CONDEMNED] },
+    });
+    all.push(with(allow("Mark", &["ec2:CreateTags", "ec2:DeleteTags"], json!(ec2("instance"))), &marks));
+    all.push(with(
+        allow(
+            "Manage",
+            &[
+                "ec2:DeleteFleets",
+                "ec2:GetConsoleOutput",
+                "ec2:ModifyFleet",
+                "ec2:StartInstances",
+                "ec2:StopInstances",
+                "ec2:TerminateInstances",
+            ],
+            json!([ec2("fleet"), ec2("instance")]),
+        ),
+        &of_resource,
+    ));
+}
+
+/// `exec` and `connect`: one document for each, on the deployment's own instances.
+fn sessions(deployment: &Deployment, arns: &Arns<'_>, all: &mut Vec<Value>) {
+    all.push(allow(
+        "ExecDocument",
+        &["ssm:SendCommand", "ssm:StartSession"],
+        json!([
+            arns.shared("ssm", "document/AWS-RunShellScript"),
+            arns.regional("ssm", "document/SSM-SessionManagerRunShell")
+        ]),
+    ));
+    let mut exec = allow("Exec", &["ssm:SendCommand", "ssm:StartSession"], json!(arns.regional("ec2", "instance/*")));
+    // Systems Manager has a condition key of its own for the tags of instances.
+    exec["Condition"] = json!({ "StringEquals": { format!("ssm:resourceTag/{}", tags::DEPLOYMENT): deployment.name } });
+    all.push(exec);
+    all.push(allow("ExecAnswer", &["ssm:GetCommandInvocation"], json!("*")));
+    // One's own sessions alone (Systems Manager user guide, "Additional sample IAM policies for Session Manager").
+    all.push(allow(
+        "OwnSessions",
+        &["ssm:TerminateSession", "ssm:ResumeSession"],
+        json!(arns.regional("ssm", "session/${aws:username}-*")),
+    ));
+}
+
+/// Both may pass the agents' role, to EC2 and nobody else.
+fn pass_role(deployment: &Deployment, arns: &Arns<'_>) -> Value {
+    let mut pass = allow("PassRole", &["iam:PassRole"], json!(arns.role()));
+    pass["Condition"] =
+        json!({ "StringEquals": { "iam:PassedToService": format!("ec2.{}", dns_suffix(&deployment.region)) } });
+    pass
+}
+
+fn through_s3(deployment: &Deployment, arns: &Arns<'_>, key: &str) -> Value {
+    let mut through = allow("Key", &["kms:Decrypt", "kms:GenerateDataKey"], json!(key_arn(arns, key)));
+    through["Condition"] = json!({ "StringEquals": { "kms:ViaService": format!("s3.{}.{}", deployment.region, dns_suffix(&deployment.region)) } });
+    through
+}
+
+fn allow(sid: &str, actions: &[&str], resource: Value) -> Value {
+    json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource })
+}
+
+fn tag_of_request() -> String {
+    format!("aws:RequestTag/{}", tags::DEPLOYMENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::sample;
+
+    #[test]
+    fn run_writes_nothing_in_iam_and_passes_one_role() {
+        let document = run(&Deployment { ssm: true, ..sample() });
+        let all = document["Statement"].as_array().unwrap();
+        let of_iam: Vec<&Value> = all.iter().filter(|s| s["Action"].to_string().contains("iam:")).collect();
+        assert_eq!(of_iam.len(), 1);
+        assert_eq!(of_iam[0]["Action"], json!(["iam:PassRole"]));
+        assert_eq!(of_iam[0]["Resource"], "arn:aws:iam::123456789012:role/dayfly-b-jobs-us-east-1");
+        assert_eq!(of_iam[0]["Condition"]["StringEquals"]["iam:PassedToService"], "ec2.amazonaws.com");
+    }
+
+    #[test]
+    fn what_ends_or_tags_is_held_to_the_deployment() {
+        for document in [run(&sample()), setup(&sample())] {
+            for statement in document["Statement"].as_array().unwrap() {
+                let actions = statement["Action"].to_string();
+                let deletes = ["ec2:Terminate", "ec2:Stop", "ec2:Delete", "ec2:CreateTags", "ec2:Modify"];
+                if deletes.iter().any(|action| actions.contains(action)) {
+                    assert!(statement.get("Condition").is_some(), "{statement}");
+                }
+                assert!(!actions.contains('*'), "{statement}");
+            }
+        }
+    }
+
+    #[test]
+    fn sids_are_unique() {
+        for document in [run(&Deployment { ssm: true, ..sample() }), setup(&sample())] {
+            let mut sids: Vec<String> =
+                document["Statement"].as_array().unwrap().iter().map(|s| s["Sid"].to_string()).collect();
+            let all = sids.len();
+            sids.sort();
+            sids.dedup();
+            assert_eq!(sids.len(), all);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! `dayfly setup`: what it makes, and that it makes it once.
+
+use dayfly_tests::aws::{ACCOUNT, Aws, Call, Check, OPERATOR, Trouble};
+use dayfly_tests::policy::{Judge, Principal};
+use dayfly_tests::world::BUCKET;
+use dayfly_tests::{Kind, World, run};
+use serde_json::{Value, json};
+
+/// A place in a bucket that is not there.
+const NEW: &str = "s3://made-by-setup/jobs";
+const ROLE: &str = "dayfly-made-by-setup-jobs-us-east-1";
+
+fn on_aws(body: impl AsyncFn(&World, &Aws)) {
+    run(Kind::Aws, async |world: &World| {
+        let aws = world.aws();
+        body(world, &aws).await;
+    });
+}
+
+/// The operator's calls that changed something.
+fn writes(calls: &[Call]) -> Vec<String> {
+    let reads = ["Get", "List", "Describe", "Head"];
+    let of = calls.iter().filter(|call| call.key.as_deref() == Some(OPERATOR));
+    let writes = of.filter(|call| !reads.iter().any(|read| call.action.starts_with(read)));
+    writes.map(|call| format!("{}:{} {}", call.service, call.action, call.request)).collect()
+}
+
+fn sids(policy: &Value) -> Vec<String> {
+    let all = policy["Statement"].as_array().expect("statements");
+    all.iter().map(|one| one["Sid"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// Everything is made; a second time nothing is.
+#[test]
+fn twice_is_as_good_as_once() {
+    on_aws(async |world, aws| {
+        let options = ["--ssm", "--fleet-shut-off", "--ecr", "images", "--keep-logs", "30", "--isolate"];
+        let line: Vec<&str> = ["setup", NEW].iter().chain(&options).copied().collect();
+        world.dayfly(&line).await.expect(0, &["made      bucket", "made      role", "made      launch template"]);
+        let policy = aws.bucket_policy("made-by-setup").expect("a policy");
+        assert_eq!(sids(&policy).len(), 7, "{policy}");
+        let (name, role) = aws.role_policies(ROLE).pop().expect("a policy");
+        assert_eq!((name.as_str(), sids(&role).contains(&"FleetShutOff".to_owned())), ("dayfly", true));
+        assert_eq!(aws.attached_policies(ROLE), ["arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"]);
+        let template =
+            aws.query("ec2", "DescribeLaunchTemplateVersions", &[("LaunchTemplateName", "dayfly-made-by-setup-jobs")]);
+        for (name, value) in [
+            ("httpTokens", "required"),
+            ("httpPutResponseHopLimit", "1"),
+            ("instanceInitiatedShutdownBehavior", "terminate"),
+            ("encrypted", "true"),
+            ("volumeType", "gp3"),
+        ] {
+            assert_eq!(template.field(name), Some(value), "{}", template.body);
+        }
+        let group = aws.query("ec2", "DescribeSecurityGroups", &[("GroupName.1", "dayfly-made-by-setup-jobs")]);
+        assert_eq!(group.fields("ipPermissions").concat(), "", "no way in: {}", group.body);
+        let rules = aws.s3("GET", "/made-by-setup?lifecycle", "").body;
+        assert!(rules.contains("DaysAfterInitiation") && rules.contains("jobs/logs/"), "{rules}");
+        let before = aws.calls().len();
+        world.dayfly(&line).await.expect(0, &["nothing was changed"]);
+        assert_eq!(writes(&aws.calls()[before..]), Vec::<String>::new());
+        // What was asked for once stays: it is in the record.
+        world.dayfly(&["setup", NEW]).await.expect(0, &["nothing was changed"]);
+    });
+}
+
+/// A setup that is refused anywhere on its way says what, and is completed by the next.
+#[test]
+fn a_half_done_setup_is_completed() {
+    on_aws(async |world, aws| {
+        let points = [
+            ("s3", "CreateBucket"),
+            ("s3", "PutBucketTagging"),
+            ("s3", "PutBucketPublicAccessBlock"),
+            ("s3", "PutEncryptionConfiguration"),
+            ("ec2", "CreateSecurityGroup"),
+            ("iam", "CreateRole"),
+            ("iam", "PutRolePolicy"),
+            ("iam", "CreateInstanceProfile"),
+            ("iam", "AddRoleToInstanceProfile"),
+            ("s3", "PutBucketPolicy"),
+            ("s3", "PutLifecycleConfiguration"),
+            ("ec2", "CreateLaunchTemplate"),
+            ("s3", "PutObject"),
+        ];
+        for (nth, (service, action)) in points.into_iter().enumerate() {
+            let place = format!("s3://half-done-{nth}/jobs");
+            let set = aws.set(Trouble::with(service, action).refused("AccessDenied", "not you").status(403));
+            let refused = world.dayfly(&["setup", &place]).await;
+            assert!(set.hits() > 0, "setup never called {service}:{action}; it said:\n{}", refused.said);
+            refused.expect(
+                1,
+                &["error:", action, "operator policy"]
+                    .map(|w| if action == "PutObject" && w == "operator policy" { "s3:PutObject" } else { w }),
+            );
+            set.take_back();
+            world.dayfly(&["setup", &place]).await.expect(0, &["made,"]);
+            world.dayfly(&["setup", &place]).await.expect(0, &["nothing was changed"]);
+        }
+    });
+}
+
+/// IAM shows what was made some time later; setup waits for it.
+#[test]
+fn what_iam_does_not_show_yet_is_waited_for() {
+    on_aws(async |world, aws| {
+        let late = |action: &str| {
+            aws.set(Trouble::with("iam", action).refused("NoSuchEntity", "not yet").status(404).times(2))
+        };
+        let set = ["PutRolePolicy", "AddRoleToInstanceProfile"].map(late);
+        world.dayfly(&["setup", NEW]).await.expect(0, &["made      instance profile"]);
+        assert!(set.iter().all(|set| set.hits() >= 2));
+    });
+}
+
+/// A bucket that was there keeps what its people put there.
+#[test]
+fn a_bucket_of_others_is_merged_into() {
+    on_aws(async |world, aws| {
+        let theirs = json!({ "Version": "2012-10-17", "Statement": [{
+            "Sid": "Theirs", "Effect": "Deny", "Principal": "*", "Action": "s3:GetObject",
+            "Resource": format!("arn:aws:s3:::{BUCKET}/secret/*"),
+        }] });
+        let rule = "<LifecycleConfiguration><Rule><ID>theirs</ID><Status>Enabled</Status><Filter><Prefix>old/</Prefix></Filter>\
+            <Expiration><Days>9</Days></Expiration></Rule></LifecycleConfiguration>";
+        let versioned = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        for (what, body) in [("policy", theirs.to_string().as_str()), ("lifecycle", rule), ("versioning", versioned)] {
+            let put = aws.s3("PUT", &format!("/{BUCKET}?{what}"), body);
+            assert!(put.status < 300, "{}", put.body);
+        }
+        let place = format!("s3://{BUCKET}/jobs");
+        world.dayfly(&["setup", &place]).await.expect(0, &["all others stand as they were", "keeps every version"]);
+        let policy = aws.bucket_policy(BUCKET).expect("a policy");
+        assert_eq!(policy["Statement"][0], theirs["Statement"][0]);
+        assert!(sids(&policy)[1..].iter().all(|sid| sid.starts_with("DayflytestXbucketXjobsZ")), "{policy}");
+        let rules = aws.s3("GET", &format!("/{BUCKET}?lifecycle"), "").body;
+        assert!(rules.contains("<ID>theirs</ID>") && rules.contains("<Days>9</Days>"), "{rules}");
+        assert!(rules.contains("dayfly-test-bucket-jobs:uploads"), "{rules}");
+        // What is the whole bucket's is left alone.
+        let (block, tags) = ("PutBucketPublicAccessBlock", "PutBucketTagging");
+        assert!(aws.calls_of("s3", block).is_empty() && aws.calls_of("s3", tags).is_empty());
+        world.dayfly(&["setup", &place]).await.expect(0, &["nothing was changed"]);
+        world.dayfly(&["teardown", &place, "--bucket", "--yes"]).await.expect(0, &["kept", "dayfly did not make it"]);
+        assert_eq!(aws.bucket_policy(BUCKET), Some(theirs));
+        let rules = aws.s3("GET", &format!("/{BUCKET}?lifecycle"), "").body;
+        assert!(rules.contains("<ID>theirs</ID>") && !rules.contains("dayfly"), "{rules}");
+    });
+}
+
+/// Everything is shown without an account at hand, and nothing is asked.
+#[test]
+fn print_needs_no_network() {
+    on_aws(async |world, aws| {
+        let before = aws.calls().len();
+        let line = ["setup", NEW, "--print", "--account", ACCOUNT, "--ssm", "--cloudwatch", "/g"];
+        let mut printing = world.start_dayfly_with(&line, |command| {
+            command.env_remove("AWS_ENDPOINT_URL").env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        });
+        let ended = printing.ended().await;
+        ended.expect(0, &[]);
+        let printed: Value = serde_json::from_str(&ended.said).expect("JSON");
+        assert_eq!(printed["resources"]["role"], ROLE);
+        for policy in ["role_trust", "role", "bucket", "operator_setup", "operator_run"] {
+            assert!(printed["policies"][policy]["Statement"].is_array(), "{policy}");
+        }
+        assert_eq!(aws.calls().len(), before);
+    });
+}
+
+async fn printed(world: &World, options: &[&str]) -> Value {
+    let line: Vec<&str> = ["setup", NEW, "--print", "--account", ACCOUNT].iter().chain(options).copied().collect();
+    let ended = world.dayfly(&line).await;
+    ended.expect(0, &[]);
+    serde_json::from_str::<Value>(&ended.said).expect("JSON")["policies"].take()
+}
+
+/// The policy that setup prints for itself is enough for setup and teardown.
+#[test]
+fn the_setup_policy_is_enough() {
+    on_aws(async |world, aws| {
+        let options = ["--ssm", "--ecr", "images"];
+        let policy = printed(world, &options).await["operator_setup"].take();
+        let line: Vec<&str> = ["setup", NEW].iter().chain(&options).copied().collect();
+        world.dayfly(&line).await.expect(0, &["made"]);
+        world.dayfly(&["teardown", NEW, "--yes", "--bucket", "--destroy", "ecr"]).await.expect(0, &["removed"]);
+        let judge = Judge::of(Principal::user("operator")).identity("setup", &policy);
+        let refused = judge.refused(&aws.calls_by(OPERATOR));
+        assert!(refused.is_empty(), "{refused:#?}");
+    });
+}
+
+/// What agents may do, and what S3 holds them to.
+#[test]
+fn agents_are_held_to_the_protocol() {
+    on_aws(async |world, _| {
+        for options in [&["--isolate"][..], &[]] {
+            let policies = printed(world, options).await;
+            let judge = Judge::of(Principal::role(ROLE))
+                .identity("role", &policies["role"])
+                .resource("bucket", &policies["bucket"]);
+            let below = if options.is_empty() { "jobs/2026/one/" } else { "jobs/" };
+            let on = |action: &str, key: &str| {
+                Check::new(action, &format!("arn:aws:s3:::made-by-setup/{key}")).with("aws:SecureTransport", "true")
+            };
+            let put =
+                |name: &str| on("s3:PutObject", &format!("{below}{name}")).with("s3:ObjectCreationOperation", "true");
+            let delete = |name: &str| on("s3:DeleteObject", &format!("{below}{name}"));
+            let new = |check: Check| check.with("s3:if-none-match", "*");
+            let same = |check: Check| check.with("s3:if-match", "etag");
+            let part = on("s3:PutObject", &format!("{below}out3.dat")).with("s3:ObjectCreationOperation", "false");
+            let listing = Check::new("s3:ListBucket", "arn:aws:s3:::made-by-setup").with("aws:SecureTransport", "true");
+            judge.expect_allowed(&[
+                new(put("out3.dat")),
+                new(put("out/a/b.bin")),
+                part,
+                new(put("plan/0001.json")),
+                new(put("results/0001-0000001.json")),
+                new(put("failed/0001-0000001.json")),
+                new(put("store.json")),
+                new(put("semaphores/0001-0000001.json")),
+                same(put("semaphores/0001-0000001.json")),
+                same(put("control.json")),
+                same(put("tasklist.txt")),
+                put("agents/i-1.json"),
+                put("logs/agents/i-1.jsonl"),
+                same(delete("semaphores/0001-0000001.json")),
+                same(delete("scratch/1/put")),
+                on("s3:GetObject", &format!("{below}in3.dat")),
+                listing.clone().with("s3:prefix", &format!("{below}semaphores/")),
+            ]);
+            judge.expect_denied(&[
+                put("out3.dat"),
+                same(put("out3.dat")),
+                put("results/0001-0000001.json"),
+                put("semaphores/0001-0000001.json"),
+                put("control.json"),
+                new(put("in3.dat")),
+                new(put("kernel.dat")),
+                new(put("job.json")),
+                new(put("launches/1.json")),
+                delete("semaphores/0001-0000001.json"),
+                same(delete("results/0001-0000001.json")),
+                same(delete("out3.dat")),
+                same(delete("plan/0001.json")),
+                on("s3:GetObject", "other/in3.dat"),
+                new(on("s3:PutObject", "other/out3.dat").with("s3:ObjectCreationOperation", "true")),
+                listing.clone().with("s3:prefix", "other/"),
+                listing,
+                Check::new("ec2:TerminateInstances", &format!("arn:aws:ec2:us-east-1:{ACCOUNT}:instance/i-1")),
+                Check::new("iam:PassRole", &format!("arn:aws:iam::{ACCOUNT}:role/{ROLE}")),
+            ]);
+        }
+    });
+}
+
+#[test]
+fn a_bucket_of_another_region_is_named() {
+    on_aws(async |world, aws| {
+        let there =
+            "<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>";
+        assert_eq!(aws.s3("PUT", "/far-away", there).status, 200);
+        world
+            .dayfly(&["setup", "s3://far-away/jobs"])
+            .await
+            .expect(1, &["far-away is in eu-west-1", "--region eu-west-1"]);
+        assert_eq!(writes(&aws.calls()), Vec::<String>::new());
+    });
+}
+
+/// Without a default network it says what to make; with subnets of one's own it says whether they lead to S3.
+#[test]
+fn networks_of_ones_own() {
+    on_aws(async |world, aws| {
+        for subnet in aws.query("ec2", "DescribeSubnets", &[]).fields("subnetId") {
+            assert_eq!(aws.query("ec2", "DeleteSubnet", &[("SubnetId", subnet)]).status, 200);
+        }
+        let vpcs = aws.query("ec2", "DescribeVpcs", &[]);
+        let default = vpcs.field("vpcId").expect("a VPC");
+        assert_eq!(aws.query("ec2", "DeleteVpc", &[("VpcId", default)]).status, 200);
+        world.dayfly(&["setup", NEW]).await.expect(1, &["no default network", "create-default-vpc", "--subnet"]);
+        let made = aws.query("ec2", "CreateVpc", &[("CidrBlock", "10.0.0.0/16")]);
+        let vpc = made.field("vpcId").expect("a VPC");
+        let made = aws.query("ec2", "CreateSubnet", &[("VpcId", vpc), ("CidrBlock", "10.0.1.0/24")]);
+        let subnet = made.field("subnetId").expect("a subnet");
+        let line = ["setup", NEW, "--subnet", subnet];
+        world.dayfly(&line).await.expect(0, &["have no way to S3", "gateway endpoint", subnet]);
+        let tables = aws.query("ec2", "DescribeRouteTables", &[("Filter.1.Name", "vpc-id"), ("Filter.1.Value.1", vpc)]);
+        let table = tables.field("routeTableId").expect("a route table");
+        let endpoint = [
+            ("VpcId", vpc),
+            ("ServiceName", "com.amazonaws.us-east-1.s3"),
+            ("VpcEndpointType", "Gateway"),
+            ("RouteTableId.1", table),
+        ];
+        assert_eq!(aws.query("ec2", "CreateVpcEndpoint", &endpoint).status, 200);
+        let ended = world.dayfly(&line).await;
+        ended.expect(0, &["nothing was changed"]);
+        assert!(!ended.said.contains("no way to S3"), "{}", ended.said);
+        world.dayfly(&["setup", NEW, "--subnet", "subnet-0123456789"]).await.expect(1, &["subnet-0123456789"]);
+    });
+}
+
+/// What has dayfly's names and not its tag is somebody else's.
+#[test]
+fn things_of_the_same_name_are_not_taken() {
+    on_aws(async |world, aws| {
+        let role = [("RoleName", ROLE), ("AssumeRolePolicyDocument", "{}")];
+        assert_eq!(aws.query("iam", "CreateRole", &role).status, 200);
+        world.dayfly(&["setup", NEW]).await.expect(1, &[ROLE, "without the tag", "--name"]);
+        world.dayfly(&["teardown", NEW, "--yes"]).await.expect(1, &[ROLE, "it was not touched"]);
+        assert_eq!(aws.query("iam", "GetRole", &[("RoleName", ROLE)]).status, 200);
+        world.dayfly(&["setup", NEW, "--name", "mine"]).await.expect(0, &["made      role dayfly-mine-us-east-1"]);
+    });
+}
+
+/// The agent's program says its version, and lies where instances fetch it.
+#[test]
+fn agent_programs_are_put_into_the_bucket() {
+    on_aws(async |world, _| {
+        let agent = dayfly_tests::server::program("dayfly-agent").display().to_string();
+        let line = ["setup", NEW, "--agent", &agent];
+        world.dayfly(&line).await.expect(0, &["made      agent program", "dayfly/agents/", "/dayfly-agent"]);
+        world.dayfly(&line).await.expect(0, &["nothing was changed"]);
+        let script = world.folder().join("script");
+        std::fs::write(&script, "#!/bin/sh\necho dayfly-agent 0.1.0\n").expect("a script");
+        let script = script.display().to_string();
+        world.dayfly(&["setup", NEW, "--agent", &script]).await.expect(2, &["no Linux program"]);
+        let line = ["setup", NEW, "--agent", &agent, "--agent-version", "9.1.0"];
+        world.dayfly(&line).await.expect(2, &["is version 9.1.0", "nothing was changed"]);
+    });
+}

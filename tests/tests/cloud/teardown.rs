@@ -1,0 +1,141 @@
+//! `dayfly teardown`: what goes, what stays, and what is in the way.
+
+use dayfly_tests::aws::{Aws, End, Trouble};
+use dayfly_tests::{Kind, World, run};
+
+const PLACE: &str = "s3://made-by-setup/jobs";
+const NAME: &str = "dayfly-made-by-setup-jobs";
+const ROLE: &str = "dayfly-made-by-setup-jobs-us-east-1";
+
+fn on_aws(body: impl AsyncFn(&World, &Aws)) {
+    run(Kind::Aws, async |world: &World| {
+        let aws = world.aws();
+        world.dayfly(&["setup", PLACE]).await.expect(0, &["made"]);
+        body(world, &aws).await;
+    });
+}
+
+/// What of the deployment is in the account.
+fn left(aws: &Aws) -> Vec<&'static str> {
+    let tag = [("Filter.1.Name", "tag:dayfly:deployment"), ("Filter.1.Value.1", "made-by-setup-jobs")];
+    let mut all = Vec::new();
+    for (kind, action, id) in [
+        ("security group", "DescribeSecurityGroups", "groupId"),
+        ("launch template", "DescribeLaunchTemplates", "launchTemplateId"),
+    ] {
+        all.extend(aws.query("ec2", action, &tag).field(id).map(|_| kind));
+    }
+    let is_there = |action, name| aws.query("iam", action, &[(name, ROLE)]).status == 200;
+    all.extend(is_there("GetRole", "RoleName").then_some("role"));
+    all.extend(is_there("GetInstanceProfile", "InstanceProfileName").then_some("instance profile"));
+    all.extend((aws.s3("HEAD", "/made-by-setup", "").status == 200).then_some("bucket"));
+    all
+}
+
+/// A machine with the deployment's tag.
+fn machine(aws: &Aws) -> String {
+    let image = aws.add_dayfly_image(env!("CARGO_PKG_VERSION"));
+    let made = aws.query(
+        "ec2",
+        "RunInstances",
+        &[
+            ("ImageId", image.as_str()),
+            ("InstanceType", "m5.large"),
+            ("MinCount", "1"),
+            ("MaxCount", "1"),
+            ("TagSpecification.1.ResourceType", "instance"),
+            ("TagSpecification.1.Tag.1.Key", "dayfly:deployment"),
+            ("TagSpecification.1.Tag.1.Value", "made-by-setup-jobs"),
+        ],
+    );
+    made.field("instanceId").unwrap_or_else(|| panic!("{}", made.body)).to_owned()
+}
+
+#[test]
+fn all_but_the_bucket_goes() {
+    on_aws(async |world, aws| {
+        assert_eq!(left(aws), ["security group", "launch template", "role", "instance profile", "bucket"]);
+        assert_eq!(aws.s3("PUT", "/made-by-setup/jobs/out3.dat", "an output").status, 200);
+        world.dayfly(&["teardown", PLACE]).await.expect(2, &["--yes"]);
+        assert_eq!(left(aws).len(), 5, "it asks first");
+        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["kept      bucket made-by-setup", "--bucket"]);
+        assert_eq!(left(aws), ["bucket"]);
+        assert_eq!(aws.s3("GET", "/made-by-setup/jobs/out3.dat", "").body, "an output");
+        assert_eq!(aws.bucket_policy("made-by-setup"), None);
+        assert_eq!(aws.s3("GET", "/made-by-setup?lifecycle", "").status, 404);
+        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["nothing to remove"]);
+        // It was dayfly's, and still is: another setup and teardown may remove it.
+        world.dayfly(&["setup", PLACE]).await.expect(0, &["made"]);
+        world.dayfly(&["teardown", PLACE, "--yes", "--bucket"]).await.expect(0, &["removed   bucket"]);
+        assert_eq!(left(aws), Vec::<&str>::new());
+    });
+}
+
+#[test]
+fn kinds_are_kept_and_destroyed_as_asked() {
+    on_aws(async |world, aws| {
+        world.dayfly(&["setup", PLACE, "--ecr", "images"]).await.expect(0, &["made      container repository"]);
+        let keep = ["teardown", PLACE, "--yes", "--keep", "role", "--keep", "policy"];
+        world
+            .dayfly(&keep)
+            .await
+            .expect(0, &["kept      role", "kept      container repository images", "--destroy ecr"]);
+        assert_eq!(left(aws), ["role", "instance profile", "bucket"]);
+        assert!(aws.bucket_policy("made-by-setup").is_some());
+        world.dayfly(&["teardown", PLACE, "--yes", "--keep", "ecr", "--destroy", "ecr"]).await.expect(2, &["once"]);
+    });
+}
+
+#[test]
+fn instances_that_live_are_in_the_way() {
+    on_aws(async |world, aws| {
+        let id = machine(aws);
+        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(1, &[&id, "nothing was removed", "dayfly terminate"]);
+        assert_eq!(left(aws).len(), 5);
+        aws.end(&id, End::Kill);
+        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   role"]);
+    });
+}
+
+/// What still hangs on something for a while is waited for; what is refused is said, and the next run goes on.
+#[test]
+fn what_is_held_is_waited_for() {
+    on_aws(async |world, aws| {
+        let group = Trouble::with("ec2", "DeleteSecurityGroup").refused("DependencyViolation", "in use").times(2);
+        let role = Trouble::with("iam", "DeleteRole").refused("DeleteConflict", "in use").status(409).times(2);
+        let (group, role) = (aws.set(group), aws.set(role));
+        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   security group", "removed   role"]);
+        assert!(group.hits() >= 2 && role.hits() >= 2);
+        world.dayfly(&["setup", PLACE]).await.expect(0, &["made"]);
+        let denied = aws.set(Trouble::with("iam", "DeleteRole").refused("AccessDenied", "not you").status(403));
+        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(1, &["iam:DeleteRole", ROLE]);
+        denied.take_back();
+        assert_eq!(left(aws), ["role", "bucket"]);
+        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   role"]);
+        assert_eq!(left(aws), ["bucket"]);
+    });
+}
+
+#[test]
+fn a_deployment_without_its_record_is_found_by_names_and_tags() {
+    on_aws(async |world, aws| {
+        assert_eq!(aws.s3("DELETE", "/made-by-setup/jobs/dayfly/deployment.json", "").status, 204);
+        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   launch template", NAME]);
+        assert_eq!(left(aws), ["bucket"]);
+    });
+}
+
+/// Two deployments in one bucket do not know of each other.
+#[test]
+fn deployments_live_side_by_side() {
+    on_aws(async |world, aws| {
+        let other = "s3://made-by-setup/other";
+        world.dayfly(&["setup", other]).await.expect(0, &["made      role dayfly-made-by-setup-other-us-east-1"]);
+        world.dayfly(&["setup", PLACE]).await.expect(0, &["nothing was changed"]);
+        let refused = world.dayfly(&["teardown", PLACE, "--yes", "--bucket"]).await;
+        refused.expect(1, &["other deployments live in the bucket", "nothing was removed"]);
+        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   role"]);
+        assert_eq!(left(aws), ["bucket"]);
+        world.dayfly(&["setup", other]).await.expect(0, &["nothing was changed"]);
+    });
+}
