@@ -247,7 +247,7 @@ async fn a_lingering_agent_does_lines_added_later_and_a_cancel_ends_it() {
     until(async || world.lines(View::Completed).await.len() == 6).await;
     world.check_outputs(&all).await;
     let control =
-        Control { schema: 1, state: ControlState::Cancelled, why: Some("enough".to_owned()), by: None, at: None };
+        Control { schema: 1, state: ControlState::Cancelled, why: Some("enough".to_owned()), by: None, at: None, max_cost: None };
     world.bucket.put_json(&world.bucket.keys.control(), &control, &Condition::Create).await.unwrap();
     assert_eq!(agent.await.unwrap().exit, Exit::Cancelled);
 }

@@ -62,7 +62,10 @@ async fn tell(parts: &Parts, job: &JobBucket, state: ControlState, why: Option<&
         if before == state && why.is_none() {
             return Ok(report(false));
         }
+        // Whatever else people set of it stays.
+        let max_cost = stands.as_ref().and_then(|(control, _)| control.max_cost.clone());
         let control = Control {
+            max_cost,
             schema: SCHEMA,
             state,
             why: why.map(str::to_owned),

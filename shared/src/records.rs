@@ -268,6 +268,9 @@ pub struct Control {
     /// When, by that one's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// The most that the job is to cost, in dollars: whoever sees it pass drains the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost: Option<String>,
 }
 
 /// What an agent is doing.
