@@ -114,6 +114,8 @@ impl World {
             gauge: Arc::new(Nothing),
             journal: Arc::new(Nothing),
             stop,
+            notice: watch::channel(None).1,
+            fleet: None,
         };
         let settings = Settings {
             job: self.job.clone(),
