@@ -53,7 +53,11 @@ async fn command(parts: &Parts, args: &ControlArgs, state: ControlState) -> Resu
     Ok(Exit::Done)
 }
 
-async fn tell(parts: &Parts, job: &JobBucket, state: ControlState, why: Option<&str>) -> Result<ControlReport> {
+/// Tells the agents of a job; the report says what changed.
+///
+/// # Errors
+/// A store that refuses.
+pub async fn tell(parts: &Parts, job: &JobBucket, state: ControlState, why: Option<&str>) -> Result<ControlReport> {
     let key = job.keys.control();
     for _ in 0..TRIES {
         let stands = job.control().await?;
@@ -86,7 +90,7 @@ async fn tell(parts: &Parts, job: &JobBucket, state: ControlState, why: Option<&
 
 /// What agents are told now.
 #[derive(Clone, Debug, Serialize)]
-struct ControlReport {
+pub struct ControlReport {
     job: Location,
     state: ControlState,
     before: ControlState,

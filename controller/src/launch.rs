@@ -36,7 +36,6 @@ pub use ec2::start;
 pub use machines::found;
 pub use place::{Ground, ground};
 pub use rehearsal::rehearse;
-pub use report::MachinesReport;
 
 /// `dayfly launch`.
 ///

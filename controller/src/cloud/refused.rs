@@ -66,7 +66,10 @@ mod tests {
         let document = r#"{"allowed": false, "explicitDeny": false, "context": {"principal": {"arn": "arn:aws:iam::1:user/me"},
             "action": "iam:PassRole", "resource": "arn:aws:iam::1:role/dayfly"}}"#;
         let said = words(document).unwrap();
-        assert_eq!(said, "arn:aws:iam::1:user/me may not do iam:PassRole on arn:aws:iam::1:role/dayfly: no policy allows it");
+        assert_eq!(
+            said,
+            "arn:aws:iam::1:user/me may not do iam:PassRole on arn:aws:iam::1:role/dayfly: no policy allows it"
+        );
         assert!(fix("x", "UnauthorizedOperation", &said).unwrap().contains("iam:PassRole"));
         let denied = document.replace("\"explicitDeny\": false", "\"explicitDeny\": true");
         assert!(words(&denied).unwrap().contains("denies"));

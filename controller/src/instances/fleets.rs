@@ -91,7 +91,9 @@ pub async fn last_complaint(cloud: &Cloud, fleet: &str, since: aws_smithy_types:
     history.history_records().iter().rev().find_map(|record| {
         let said = record.event_information()?;
         let kind = said.event_sub_type().unwrap_or_default();
-        let bad = kind.contains("error") || kind.contains("Insufficient") || kind.contains("limit")
+        let bad = kind.contains("error")
+            || kind.contains("Insufficient")
+            || kind.contains("limit")
             || record.event_type().is_some_and(|t| t.as_str() == "service-error");
         bad.then(|| format!("{kind}: {}", said.event_description().unwrap_or_default()))
     })

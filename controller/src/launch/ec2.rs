@@ -57,9 +57,12 @@ pub async fn prepare(
     };
     let image = image::find(cloud, deployment, asked.image.as_deref(), architecture).await?;
     if asked.arch.is_some_and(|arch| arch.name() != image.architecture) {
-        return Err(Failure::usage(format!("the image {} is for {}, not {architecture}", image.id, image.architecture))
-            .left("nothing was started")
-            .fix("leave out --arch, or name another --image"));
+        return Err(Failure::usage(format!(
+            "the image {} is for {}, not {architecture}",
+            image.id, image.architecture
+        ))
+        .left("nothing was started")
+        .fix("leave out --arch, or name another --image"));
     }
     let kinds = match (plan::needs(asked), named.is_empty()) {
         (Some(needs), _) => fitting(cloud, &needs, &image.architecture).await?,
@@ -109,9 +112,12 @@ async fn fitting(cloud: &Cloud, needs: &dayfly_shared::launch::Needs, architectu
         }));
     }
     if all.is_empty() {
-        return Err(Failure::usage(format!("{} has no instance type with all that is needed for {architecture}", cloud.region()))
-            .left("nothing was started")
-            .fix("ask for less: --vcpus, --memory, --gpus; or another --arch"));
+        return Err(Failure::usage(format!(
+            "{} has no instance type with all that is needed for {architecture}",
+            cloud.region()
+        ))
+        .left("nothing was started")
+        .fix("ask for less: --vcpus, --memory, --gpus; or another --arch"));
     }
     Ok(all)
 }

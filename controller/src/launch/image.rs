@@ -178,9 +178,10 @@ fn fits(agent: &str) -> bool {
 fn check_version(image: &Image) -> Result<()> {
     let (version, fix) = match &image.agent {
         Agent::Inside(version) => (version, "build the image anew (ami/README.md), or use the dayfly of that version"),
-        Agent::Fetched(program) => {
-            (&program.version, "put this version's there (dayfly setup --agent FILE), or use the dayfly of that version")
-        }
+        Agent::Fetched(program) => (
+            &program.version,
+            "put this version's there (dayfly setup --agent FILE), or use the dayfly of that version",
+        ),
     };
     if fits(version) {
         return Ok(());

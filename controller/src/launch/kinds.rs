@@ -32,9 +32,8 @@ pub struct Kind {
 pub async fn describe(cloud: &Cloud, names: &[String]) -> Result<Vec<Kind>> {
     let types = names.iter().map(|name| InstanceType::from(name.as_str())).collect();
     let answer = cloud.ec2().describe_instance_types().set_instance_types(Some(types)).send().await;
-    let answer = answer.map_err(|e| {
-        explain("ec2:DescribeInstanceTypes", &names.join(", "), &e).left("nothing was started")
-    })?;
+    let answer =
+        answer.map_err(|e| explain("ec2:DescribeInstanceTypes", &names.join(", "), &e).left("nothing was started"))?;
     let found: Vec<Kind> = answer.instance_types().iter().map(kind).collect();
     // In the order of preference, which the answer does not keep.
     names
@@ -97,9 +96,12 @@ pub fn check(kinds: &[Kind], gpus: bool, image: &Image, named: bool) -> Result<(
     // Whoever names an image knows what is in it.
     if (gpus || with.is_some()) && !image.gpu && !named {
         let what = with.map_or("machines with GPUs".to_owned(), |name| format!("{name}, which has GPUs"));
-        return Err(Failure::usage(format!("there is no image for {what}: {} ({}) has no drivers", image.id, image.name))
-            .left("nothing was started")
-            .fix("build one with the drivers, and tag it dayfly:gpu; or name an --image that has them; or other types"));
+        return Err(Failure::usage(format!(
+            "there is no image for {what}: {} ({}) has no drivers",
+            image.id, image.name
+        ))
+        .left("nothing was started")
+        .fix("build one with the drivers, and tag it dayfly:gpu; or name an --image that has them; or other types"));
     }
     Ok(())
 }

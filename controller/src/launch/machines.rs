@@ -63,7 +63,10 @@ pub async fn launch(parts: &Parts, cloud: &Cloud, job: &JobBucket, planned: Laun
                 "the launch {} that {} began at {} was cut off, and asked for something else",
                 entry.launch.id, entry.launch.by, entry.launch.at
             ))
-            .left(format!("it may have started machines; its record is {}", job.place(&job.keys.launch(entry.launch.id))))
+            .left(format!(
+                "it may have started machines; its record is {}",
+                job.place(&job.keys.launch(entry.launch.id))
+            ))
             .fix(format!(
                 "run it again as it was, to go on with it; or close it: dayfly reap {} --grace 0s",
                 job.location
@@ -131,7 +134,8 @@ async fn close(parts: &Parts, job: &JobBucket, entry: &mut Entry, refusal: Refus
         }
         Refusal::Refused(failure) => failure,
     };
-    let before: usize = entry.launch.requests().iter().filter_map(|r| r.outcome.as_ref()).map(|o| o.instances.len()).sum();
+    let before: usize =
+        entry.launch.requests().iter().filter_map(|r| r.outcome.as_ref()).map(|o| o.instances.len()).sum();
     let closed = Some(failure.to_string());
     entry.launch.last_mut().outcome = Some(Outcome { at: parts.clock.now().wall, closed, ..Outcome::default() });
     if let Err(error) = journal::save(parts, job, entry).await {
@@ -175,7 +179,7 @@ async fn send(
     }
 }
 
-fn profile_unseen(error: &SdkError<CreateFleetError>) -> bool {
+fn profile_unseen<R>(error: &SdkError<CreateFleetError, R>) -> bool {
     use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
     let message = error.as_service_error().and_then(|said| said.message()).unwrap_or_default();
     is_profile(code(error).unwrap_or_default(), message)

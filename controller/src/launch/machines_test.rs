@@ -73,7 +73,11 @@ fn what_spot_lacks_is_asked_on_demand() {
 #[test]
 fn a_profile_that_is_not_visible_yet_is_asked_for_again_for_a_time() {
     let spot = asked(5, Market::Spot);
-    let unseen = came(0, "InvalidParameterValue", "Value (p) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name");
+    let unseen = came(
+        0,
+        "InvalidParameterValue",
+        "Value (p) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
+    );
     assert_eq!(then(&spot, &unseen, true), Some((5, Market::Spot)));
     assert_eq!(then(&spot, &unseen, false), None);
 }

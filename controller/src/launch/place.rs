@@ -26,20 +26,26 @@ pub async fn ground(parts: &Parts, job: &Location, args: &AgentsArgs) -> Result<
     if matches!(parts.settings.place, Place::Local(_)) || machines.here {
         if machines.any() {
             let why = if machines.here { "--here" } else { "--local" };
-            return Err(Failure::usage(format!("{why} starts agents on this machine, and other options say which machines"))
-                .left("nothing was started")
-                .fix("leave out one or the other"));
+            return Err(Failure::usage(format!(
+                "{why} starts agents on this machine, and other options say which machines"
+            ))
+            .left("nothing was started")
+            .fix("leave out one or the other"));
         }
         return Ok(Ground::Here);
     }
     match cloud::find(parts, job).await? {
         Some(deployment) => Ok(Ground::Ec2(Box::new(deployment))),
-        None if machines.any() => Err(Failure::usage(format!("there is no deployment at {job} or above it to launch from"))
-            .left("nothing was started")
-            .fix(format!("run: dayfly setup s3://{}; or leave out the options for machines", job.bucket()))),
+        None if machines.any() => {
+            Err(Failure::usage(format!("there is no deployment at {job} or above it to launch from"))
+                .left("nothing was started")
+                .fix(format!("run: dayfly setup s3://{}; or leave out the options for machines", job.bucket())))
+        }
         None => {
             let count = crate::human::count(u64::from(args.count), "agent");
-            parts.output().note(format!("{count} on this machine; for machines on EC2: dayfly setup s3://{}", job.bucket()));
+            parts
+                .output()
+                .note(format!("{count} on this machine; for machines on EC2: dayfly setup s3://{}", job.bucket()));
             Ok(Ground::Here)
         }
     }

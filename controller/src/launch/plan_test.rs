@@ -60,7 +60,8 @@ fn a_fleet_takes_one_subnet_of_each_zone() {
 
 #[test]
 fn flags_become_the_request() {
-    let launch = plan("-n 50 --spot --on-demand-base 5 --instance-type c7i.large,m6i.large --disk 30 --max-price 0.1", 1);
+    let launch =
+        plan("-n 50 --spot --on-demand-base 5 --instance-type c7i.large,m6i.large --disk 30 --max-price 0.1", 1);
     let launch = launch.unwrap();
     let request = &launch.request;
     assert_eq!((request.count, request.on_demand_base, request.market), (50, 5, Market::Spot));

@@ -167,7 +167,8 @@ async fn running_vcpus(cloud: &Cloud) -> Option<(u64, u64)> {
         let page = page.ok()?;
         for instance in page.reservations().iter().flat_map(|r| r.instances()) {
             let cpu = instance.cpu_options();
-            let cores = cpu.and_then(|c| c.core_count()).unwrap_or(1) * cpu.and_then(|c| c.threads_per_core()).unwrap_or(1);
+            let cores =
+                cpu.and_then(|c| c.core_count()).unwrap_or(1) * cpu.and_then(|c| c.threads_per_core()).unwrap_or(1);
             let cores = u64::try_from(cores).unwrap_or(1);
             match instance.instance_lifecycle() {
                 Some(_) => spot += cores,
@@ -193,7 +194,11 @@ async fn check_quota(
         Ok(answer) => answer.quota().and_then(|q| q.value()),
         Err(error) => {
             let why = explain("servicequotas:GetServiceQuota", quota, error);
-            return Check { what, good: None, said: format!("up to {wanted} vCPUs wanted; the limit is unknown: {why}") };
+            return Check {
+                what,
+                good: None,
+                said: format!("up to {wanted} vCPUs wanted; the limit is unknown: {why}"),
+            };
         }
     };
     let Some(limit) = limit else {

@@ -61,7 +61,9 @@ pub fn reasons(errors: &[LaunchError]) -> Vec<String> {
             true => String::new(),
             false => format!(" ({})", human::some(&error.pools)),
         };
-        let fix = cloud::fix("ec2:CreateFleet", &error.code, &error.message).map(|fix| format!("; {fix}")).unwrap_or_default();
+        let fix = cloud::fix("ec2:CreateFleet", &error.code, &error.message)
+            .map(|fix| format!("; {fix}"))
+            .unwrap_or_default();
         let line = format!("{}: {}{place}{fix}", error.code, error.message.trim_end_matches('.'));
         if !lines.contains(&line) {
             lines.push(line);

@@ -1,11 +1,10 @@
 //! The version of the deployment's launch template that one launch is made by.
 
 use aws_sdk_ec2::types::{
-    LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateEbsBlockDeviceRequest,
-    LaunchTemplateHttpTokensState, LaunchTemplateIamInstanceProfileSpecificationRequest,
-    LaunchTemplateInstanceMetadataEndpointState, LaunchTemplateInstanceMetadataOptionsRequest,
-    LaunchTemplateInstanceMetadataTagsState, LaunchTemplateTagSpecificationRequest, RequestLaunchTemplateData,
-    ResourceType, ShutdownBehavior, Tag, VolumeType,
+    LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateEbsBlockDeviceRequest, LaunchTemplateHttpTokensState,
+    LaunchTemplateIamInstanceProfileSpecificationRequest, LaunchTemplateInstanceMetadataEndpointState,
+    LaunchTemplateInstanceMetadataOptionsRequest, LaunchTemplateInstanceMetadataTagsState,
+    LaunchTemplateTagSpecificationRequest, RequestLaunchTemplateData, ResourceType, ShutdownBehavior, Tag, VolumeType,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -46,14 +45,18 @@ pub async fn version(parts: &Parts, cloud: &Cloud, launch: &Launch, look_first: 
                 }
                 let number = answer.launch_template_version().and_then(|version| version.version_number());
                 return number.map(|number| number.to_string()).ok_or_else(|| {
-                    Refusal::Unknown(Failure::new(format!("ec2:CreateLaunchTemplateVersion {template}: no version in the answer")))
+                    Refusal::Unknown(Failure::new(format!(
+                        "ec2:CreateLaunchTemplateVersion {template}: no version in the answer"
+                    )))
                 });
             }
             Err(error) => error,
         };
         tries += 1;
         if !is_passing(&error) {
-            return Err(Refusal::Refused(explain_fully(cloud, "ec2:CreateLaunchTemplateVersion", template, &error).await));
+            return Err(Refusal::Refused(
+                explain_fully(cloud, "ec2:CreateLaunchTemplateVersion", template, &error).await,
+            ));
         }
         if tries >= TRIES {
             return Err(Refusal::Unknown(explain("ec2:CreateLaunchTemplateVersion", template, &error)));
@@ -72,9 +75,10 @@ async fn made(cloud: &Cloud, launch: &Launch) -> Result<Option<String>> {
         cloud.ec2().describe_launch_template_versions().launch_template_id(template).into_paginator().send();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|e| explain("ec2:DescribeLaunchTemplateVersions", template, &e))?;
-        let found = page.launch_template_versions().iter().find(|version| {
-            version.version_description() == Some(description(launch).as_str())
-        });
+        let found = page
+            .launch_template_versions()
+            .iter()
+            .find(|version| version.version_description() == Some(description(launch).as_str()));
         if let Some(number) = found.and_then(|version| version.version_number()) {
             return Ok(Some(number.to_string()));
         }

@@ -1,14 +1,10 @@
 //! What a machine is told at its boot: plain settings where the agent is in the image, else a script that fetches it.
 
+use dayfly_shared::boot::{Boot, USER_DATA_BYTES};
 use dayfly_shared::instance::InstanceSettings;
 
 use super::image::{Agent, Image};
 use crate::failure::{Failure, Result};
-
-/// The boot script of stock images; its first lines say what is filled in.
-const BOOT: &str = include_str!("../../../ami/boot.sh");
-/// What EC2 takes, before it is put into base64 (EC2 user guide, "Run commands when you launch an EC2 instance").
-const MOST_BYTES: usize = 16 * 1024;
 
 /// The user data for machines of this image.
 ///
@@ -16,27 +12,28 @@ const MOST_BYTES: usize = 16 * 1024;
 /// More than EC2 takes.
 pub fn user_data(settings: &InstanceSettings, image: &Image, bucket: &str, region: &str) -> Result<String> {
     let text = match &image.agent {
-        Agent::Inside(_) => json(settings),
+        // Plain data with text keys: serialising it cannot fail.
+        Agent::Inside(_) => serde_json::to_string(settings).unwrap_or_default(),
         Agent::Fetched(program) => {
-            let fields = [
-                ("@SETTINGS@", json(settings)),
-                ("@BUCKET@", bucket.to_owned()),
-                ("@KEY@", program.key.clone()),
-                ("@SHA256@", program.sha256.clone()),
-                ("@REGION@", region.to_owned()),
-            ];
-            fields.iter().fold(BOOT.to_owned(), |script, (name, value)| script.replace(name, value))
+            let own = s3(region);
+            let endpoint = settings.endpoint_url.as_deref().unwrap_or(&own);
+            let (key, sha256) = (&program.key, &program.sha256);
+            Boot { endpoint, bucket, key, sha256, region, settings }.user_data()
         }
     };
-    if text.len() > MOST_BYTES {
-        return Err(Failure::new(format!("the user data would have {} bytes, and EC2 takes {MOST_BYTES}", text.len()))
-            .left("nothing was started")
-            .fix("shorten the job's place, or use an image that has the agent in it"));
+    if text.len() > USER_DATA_BYTES {
+        return Err(Failure::new(format!(
+            "the user data would have {} bytes, and EC2 takes {USER_DATA_BYTES}",
+            text.len()
+        ))
+        .left("nothing was started")
+        .fix("shorten the job's place, or use an image that has the agent in it"));
     }
     Ok(text)
 }
 
-fn json(settings: &InstanceSettings) -> String {
-    // Plain data with text keys: serialising it cannot fail.
-    serde_json::to_string(settings).unwrap_or_default()
+/// Where S3 is in a region (AWS General Reference, "Amazon S3 endpoints and quotas").
+fn s3(region: &str) -> String {
+    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://s3.{region}.{suffix}")
 }
