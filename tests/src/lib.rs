@@ -5,17 +5,24 @@
 //! and ends with [`Job::finish`], which holds the bucket against every guarantee; while it runs, a [`watcher`] does so
 //! again and again. Nothing sleeps for a fixed time: what takes time is waited for with [`World::until`].
 
+pub mod aws;
 pub mod content;
+pub mod instances;
 pub mod invariants;
 pub mod job;
+pub mod metadata;
 pub mod orphans;
+pub mod policy;
 pub mod program;
 pub mod proxy;
 pub mod server;
 pub mod watcher;
 pub mod world;
 
+pub use aws::{Aws, Machine, Trouble};
+pub use instances::Instances;
 pub use job::{Job, Layout, short_lease};
+pub use metadata::Metadata;
 pub use program::{Agent, Ended, Program};
 pub use proxy::{Fault, Gate, Proxy, Rule};
 pub use server::{Kind, Server};

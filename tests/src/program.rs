@@ -109,6 +109,12 @@ impl Program {
         let _ = self.child.wait();
     }
 
+    /// Kills it if it has not ended.
+    pub fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Waits until it ends.
     ///
     /// # Panics
@@ -128,9 +134,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.end();
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Kind {
     Endpoint,
     /// moto, one request at a time.
     Moto,
+    /// All of AWS that dayfly calls: moto with what it lacks (tests/aws_double.py).
+    Aws,
     /// dayfly's endpoint, made to ignore `If-Match` and `If-None-Match` as some stores do.
     IgnoresConditions,
     /// dayfly's endpoint, made to let one conditional write in 200 through, as a store does that loses races now and then.
@@ -65,7 +67,7 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let path = sources().join(".venv/bin/python");
     assert!(path.is_file(), "{} is not there; scripts/test makes it", path.display());
     path
@@ -86,9 +88,10 @@ fn command(kind: Kind, buckets: &Path, port: u16) -> Option<(Command, Keys)> {
             command = Command::new(program("dayfly"));
             command.arg("serve").arg(buckets).args(["--port", &port.to_string()]);
         }
-        Kind::Moto => {
+        Kind::Moto | Kind::Aws => {
+            let script = if kind == Kind::Aws { "tests/aws_double.py" } else { "tests/moto_locked.py" };
             command = Command::new(python());
-            command.arg(sources().join("tests/moto_locked.py")).arg(port.to_string());
+            command.arg(sources().join(script)).arg(port.to_string());
         }
         Kind::IgnoresConditions | Kind::Lossy => {
             command = Command::new(program("dayfly-test-endpoint"));
@@ -228,7 +231,7 @@ impl Server {
     /// If the server refuses.
     pub async fn create_bucket(&self, bucket: &str) {
         match self.kind {
-            Kind::Moto => {
+            Kind::Moto | Kind::Aws => {
                 let mut stream = TcpStream::connect(self.address()).expect("moto listens");
                 let request = format!(
                     "PUT /{bucket} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",

@@ -13,6 +13,7 @@ use dayfly_shared::job::Location;
 use futures::FutureExt;
 use tempfile::TempDir;
 
+use crate::aws::Aws;
 use crate::orphans;
 use crate::program::{Agent, Ended, Program};
 use crate::proxy::Proxy;
@@ -109,6 +110,15 @@ impl World {
     pub fn bring_server_up(&self, port: u16) {
         let server = Server::start_on(self.kind, self.folder(), port);
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(server));
+    }
+
+    /// All of AWS, in a world of [`Kind::Aws`].
+    ///
+    /// # Panics
+    /// In any other world.
+    pub fn aws(&self) -> Aws {
+        assert_eq!(self.kind, Kind::Aws, "this world has a bucket and nothing else of AWS");
+        Aws::at(self.server().url())
     }
 
     /// A proxy in front of the server; `seed` decides what its rules leave to chance.

@@ -1,0 +1,104 @@
+"""IAM, STS, Systems Manager, CloudWatch Logs, ECR, Service Quotas, Pricing: Service Authorization Reference, a page
+each."""
+
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
+from moto.iam.models import iam_backends
+
+from .ec2 import asked_tags, existing
+
+# IAM user guide: GetCallerIdentity needs no permission.
+FREE = {("sts", "GetCallerIdentity")}
+
+
+def checks(call):
+    if (call.service, call.action) in FREE:
+        return []
+    about = {"iam": _iam, "ssm": _ssm, "logs": _logs, "ecr": _ecr, "servicequotas": _quotas}.get(call.service)
+    action = f"{call.service}:{call.action}"
+    return about(call, action) if about else [(action, "*", {})]
+
+
+def _tags(call):
+    asked = call.asked.get("Tags") or call.asked.get("tags") or []
+    if isinstance(asked, dict):
+        return asked_tags(asked.get("member") and {t["Key"]: t["Value"] for t in asked["member"]} or asked)
+    return asked_tags({t["Key"]: t.get("Value", "") for t in asked})
+
+
+def _iam(call, action):
+    asked, iam = call.asked, iam_backends[ACCOUNT]["aws"]
+    role, profile, name = asked.get("RoleName"), asked.get("InstanceProfileName"), asked.get("PolicyArn")
+    role_arn = next((r.arn for r in iam.roles.values() if r.name == role), f"arn:aws:iam::{ACCOUNT}:role/{role}")
+    context = _tags(call)
+    if name:
+        context["iam:PolicyARN"] = name
+    there = next((r for r in iam.roles.values() if r.name == role), None)
+    for key, value in (there.tags if there and isinstance(there.tags, dict) else {}).items():
+        value = value.get("Value") if isinstance(value, dict) else value
+        context[f"aws:ResourceTag/{key}"] = context[f"iam:ResourceTag/{key}"] = value
+    if call.action == "CreateServiceLinkedRole":
+        service = asked.get("AWSServiceName")
+        return [(action, f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{service}/*", {"iam:AWSServiceName": service})]
+    if profile:
+        found = [(action, f"arn:aws:iam::{ACCOUNT}:instance-profile/{profile}", _tags(call))]
+        # AddRoleToInstanceProfile, "Note": the caller has to be allowed to pass the role.
+        return found + ([("iam:PassRole", role_arn, {})] if call.action == "AddRoleToInstanceProfile" else [])
+    if role:
+        return [(action, role_arn, context)]
+    return [(action, name or "*", {})]
+
+
+def _ssm(call, action):
+    asked, where = call.asked, f"arn:aws:ssm:{call.region}"
+    if call.action in ("GetParameter", "GetParameters", "GetParametersByPath"):
+        names = asked.get("Names") or [asked.get("Name") or asked.get("Path")]
+        # Public parameters belong to no account.
+        return [
+            (action, f"{where}:{'' if n.startswith('/aws/service/') else ACCOUNT}:parameter/{n.lstrip('/')}", {})
+            for n in names
+        ]
+    if call.action == "SendCommand":
+        document = asked.get("DocumentName")
+        found = [(action, f"{where}:{'' if document.startswith('AWS-') else ACCOUNT}:document/{document}", {})]
+        return found + [_instance(call, action, name) for name in asked.get("InstanceIds", [])]
+    if call.action == "StartSession":
+        found = [_instance(call, action, asked.get("Target"))]
+        document = asked.get("DocumentName") or "SSM-SessionManagerRunShell"
+        return found + [(action, f"{where}:{'' if document.startswith('AWS-') else ACCOUNT}:document/{document}", {})]
+    return [(action, "*", {})]
+
+
+def _instance(call, action, name):
+    arn, context = existing(call, "instance", name)
+    context |= {
+        key.replace("aws:ResourceTag/", "ssm:resourceTag/"): value
+        for key, value in context.items()
+        if key.startswith("aws:ResourceTag/")
+    }
+    return action, arn, {key: value for key, value in context.items() if not key.startswith("ec2:")}
+
+
+def _logs(call, action):
+    group, stream = call.asked.get("logGroupName"), call.asked.get("logStreamName")
+    if group is None:
+        return [(action, f"arn:aws:logs:{call.region}:{ACCOUNT}:log-group::log-stream:", {})]
+    tail = f":log-stream:{stream}" if stream else ":*" if call.action != "CreateLogGroup" else ""
+    return [(action, f"arn:aws:logs:{call.region}:{ACCOUNT}:log-group:{group}{tail}", {})]
+
+
+def _ecr(call, action):
+    name = call.asked.get("repositoryName") or next(iter(call.asked.get("repositoryNames") or []), None)
+    if call.action == "GetAuthorizationToken":
+        return [(action, "*", {})]
+    return [(action, f"arn:aws:ecr:{call.region}:{ACCOUNT}:repository/{name or '*'}", _tags(call))]
+
+
+def _quotas(call, action):
+    asked = call.asked
+    return [
+        (
+            action,
+            f"arn:aws:servicequotas:{call.region}:{ACCOUNT}:{asked.get('ServiceCode')}/{asked.get('QuotaCode', '*')}",
+            {},
+        )
+    ]
