@@ -10,6 +10,7 @@
 mod agent;
 mod boot;
 mod closing;
+mod fleet;
 mod keeper;
 mod plan_shelf;
 mod refresher;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dayfly_shared::clock::{Clock, Moment};
 use dayfly_shared::exit::Exit;
-use dayfly_shared::ids::AgentId;
+use dayfly_shared::ids::{AgentId, Nonce};
 use dayfly_shared::job::{Location, ProcessorSettings};
 use dayfly_shared::records::Machine;
 use dayfly_shared::rng::Dice;
@@ -81,10 +82,24 @@ pub struct Stop {
     pub deadline: Moment,
 }
 
+/// Keeps a fleet from replacing the instances that it loses.
+#[async_trait]
+pub trait FleetSwitch: Send + Sync {
+    /// The launch that made the fleet: its record names it.
+    fn launch(&self) -> Nonce;
+
+    /// Deletes the fleet and leaves its instances be; one that is deleted already is fine.
+    ///
+    /// # Errors
+    /// In words.
+    async fn shut_off(&self, fleet: &str) -> Result<(), String>;
+}
+
 /// Makes the processor that settings ask for.
 pub type Processors = Arc<dyn Fn(&ProcessorSettings) -> Arc<dyn Processor> + Send + Sync>;
 
 /// What an agent is made of.
+#[derive(Clone)]
 pub struct Parts {
     /// The stores.
     pub stores: Arc<dyn Stores>,
@@ -100,6 +115,10 @@ pub struct Parts {
     pub journal: Arc<dyn Journal>,
     /// Turns to a stop when the agent is to drain.
     pub stop: watch::Receiver<Option<Stop>>,
+    /// What was announced for the machine that is no reason to stop yet, for the agent's record.
+    pub notice: watch::Receiver<Option<String>>,
+    /// Where the agent's fleet replaces what it loses: whoever finds no free chunk shuts it off.
+    pub fleet: Option<Arc<dyn FleetSwitch>>,
 }
 
 /// How an agent is to work.

@@ -1,25 +1,30 @@
-//! The machine that an agent runs on: signals, usage, and, on EC2, its metadata.
+//! The machine that an agent runs on: signals, usage, and, on EC2, its metadata, its notices, its lifetime and its end.
 
+mod console;
 mod gauge;
 #[cfg(feature = "s3")]
 mod imds;
-
-use std::sync::Arc;
-use std::time::Duration;
+mod lifetime;
+mod notice;
+mod observer;
+mod spot;
+mod terminator;
+mod wishes;
 
 use async_trait::async_trait;
-use dayfly_shared::clock::Clock;
 use dayfly_shared::records::Machine;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
-use crate::driver::Stop;
-
+pub use console::Console;
 pub use gauge::ProcGauge;
 #[cfg(feature = "s3")]
 pub use imds::Imds;
+pub use lifetime::end_in_time;
+pub use observer::observe;
+pub use spot::SpotWatcher;
+pub use terminator::{PowerOffProgram, Stays, Terminator};
+pub use wishes::{Wishes, signals};
 
-/// What an agent asks of the instance metadata service; absent values are `None`.
+/// What an agent asks of the instance metadata service; absent values (404) are `None`.
 #[async_trait]
 pub trait InstanceMetadata: Send + Sync {
     /// The user data.
@@ -29,43 +34,27 @@ pub trait InstanceMetadata: Send + Sync {
     async fn user_data(&self) -> Result<Option<String>, String>;
 
     /// A value under `/latest/meta-data/`, such as `instance-type`.
-    async fn value(&self, name: &str) -> Option<String>;
+    ///
+    /// # Errors
+    /// When the service does not answer, which says nothing about the value.
+    async fn value(&self, name: &str) -> Result<Option<String>, String>;
 }
 
-/// Where this process runs.
+/// Where this process runs (EC2 user guide, "Instance metadata categories").
 pub async fn machine(metadata: Option<&dyn InstanceMetadata>) -> Machine {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let mut machine = Machine { host, pid: std::process::id(), ..Machine::default() };
     if let Some(metadata) = metadata {
-        machine.instance_id = metadata.value("instance-id").await;
-        machine.instance_type = metadata.value("instance-type").await;
-        machine.zone = metadata.value("placement/availability-zone").await;
-        machine.market = metadata.value("instance-life-cycle").await;
+        for (name, field) in [
+            ("instance-id", &mut machine.instance_id),
+            ("instance-type", &mut machine.instance_type),
+            ("placement/availability-zone", &mut machine.zone),
+            ("placement/region", &mut machine.region),
+            ("instance-life-cycle", &mut machine.market),
+            ("ami-id", &mut machine.image),
+        ] {
+            *field = metadata.value(name).await.ok().flatten();
+        }
     }
     machine
-}
-
-/// Turns SIGTERM and SIGINT into a wish to stop: running tasks get `grace`; a second signal takes it away.
-///
-/// # Errors
-/// When the handlers cannot be installed.
-pub fn signals(clock: Arc<dyn Clock>, grace: Duration) -> std::io::Result<watch::Receiver<Option<Stop>>> {
-    let (wish, wishes) = watch::channel(None);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        let mut grace = grace;
-        loop {
-            let name = tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            };
-            let stop = Stop { why: format!("told to stop by {name}"), deadline: clock.now().at.after(grace) };
-            if wish.send(Some(stop)).is_err() {
-                return;
-            }
-            grace = Duration::ZERO;
-        }
-    });
-    Ok(wishes)
 }

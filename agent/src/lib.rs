@@ -2,9 +2,13 @@
 
 pub mod driver;
 pub mod instance;
+#[cfg(feature = "s3")]
+pub mod life;
 pub mod log;
 #[cfg(feature = "s3")]
 pub mod options;
 pub mod processor;
+#[cfg(feature = "s3")]
+pub mod services;
 #[cfg(feature = "s3")]
 pub mod stores;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{Format, Json, JsonFields};
+use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -23,11 +25,15 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log in `folder` and sends every event there from now on; with `quiet` not to standard error.
+    /// Opens the log in `folder` and sends every event there from now on, with `quiet` not to standard error, and as
+    /// JSON to `also`.
     ///
     /// # Errors
     /// A folder that cannot be written: the text names it and the flag.
-    pub fn open(folder: &Path, quiet: bool) -> Result<Self, String> {
+    pub fn open<W>(folder: &Path, quiet: bool, also: Option<W>) -> Result<Self, String>
+    where
+        W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    {
         std::fs::create_dir_all(folder).map_err(|e| {
             format!("the work folder {} cannot be made: {e}; choose another with --work-dir", folder.display())
         })?;
@@ -42,17 +48,14 @@ impl Log {
         let filter: Targets =
             wanted.parse().map_err(|e| format!("{FILTER_VARIABLE} is not a filter such as '{FILTER}': {e}"))?;
         let appender = |name: &str| tracing_appender::rolling::never(folder, name);
-        let as_json = tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .with_writer(appender("log.jsonl"));
+        let as_json = json_layer().with_writer(appender("log.jsonl"));
         let as_text =
             tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(appender("log.txt"));
         let on_stderr = (!quiet)
             .then(|| tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(io::stderr));
+        let beside = also.map(|writer| json_layer().with_writer(writer));
         tracing_subscriber::registry()
+            .with(beside.map(|layer| layer.with_filter(filter.clone())))
             .with(as_json.with_filter(filter.clone()))
             .with(as_text.with_filter(filter.clone()))
             .with(on_stderr.map(|layer| layer.with_filter(filter.clone())))
@@ -60,6 +63,11 @@ impl Log {
             .map_err(|e| format!("the log cannot be set up: {e}"))?;
         Ok(Self { json })
     }
+}
+
+/// Events as JSON, one a line.
+fn json_layer<S>() -> fmt::Layer<S, JsonFields, Format<Json>> {
+    fmt::Layer::default().json().flatten_event(true).with_current_span(false).with_span_list(false)
 }
 
 #[async_trait]

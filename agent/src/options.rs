@@ -1,24 +1,35 @@
 //! The command line, the environment and instance metadata, resolved into settings: in this order of precedence.
 
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use dayfly_shared::claim::WHOLE_ROW;
-use dayfly_shared::ids::AgentId;
+use dayfly_shared::clock::Clock;
+use dayfly_shared::ids::{AgentId, Nonce};
+use dayfly_shared::instance::InstanceSettings;
 use dayfly_shared::job::Location;
 use dayfly_shared::rng::Dice;
 use dayfly_shared::store::{S3Settings, S3Timeouts};
-use serde::Deserialize;
 
 use crate::driver::Settings;
-use crate::instance::{Imds, InstanceMetadata, machine};
+use crate::instance::{Console, Imds, InstanceMetadata, machine};
 use crate::processor::PART_BYTES;
 
 /// Fleets of up to some hundred agents start at once; the job's size is not known yet, so this is small, and chunks spread
 /// the rest.
 const BOOT_SPREAD: Duration = Duration::from_millis(300);
+
+/// Between two tries to read the user data.
+const METADATA_AGAIN: Duration = Duration::from_secs(2);
+
+const POWER_OFF: &str = "power-off";
+const POWER_OFF_VARIABLE: &str = "DAYFLY_POWER_OFF";
+const CONSOLE: &str = "console";
+const CONSOLE_VARIABLE: &str = "DAYFLY_CONSOLE";
 
 /// Runs the tasks of one job: claims them through the bucket, commits their outputs, ends when none is free.
 #[derive(Debug, Parser)]
@@ -56,6 +67,24 @@ pub struct Options {
     /// it is
     #[arg(long, env = "DAYFLY_METADATA", help_heading = "Machine")]
     metadata: bool,
+    /// Read settings that are not given here from this file instead of the user data, in the same form (JSON)
+    #[arg(long, env = "DAYFLY_SETTINGS", value_name = "FILE", help_heading = "Machine")]
+    settings: Option<PathBuf>,
+    /// Run this program when the agent ends, whatever its end, with the reason as its argument
+    #[arg(long = POWER_OFF, env = POWER_OFF_VARIABLE, value_name = "PROGRAM", help_heading = "Machine")]
+    power_off: Option<PathBuf>,
+    /// Say there what went wrong, such as on /dev/console
+    #[arg(long = CONSOLE, env = CONSOLE_VARIABLE, value_name = "PATH", help_heading = "Machine")]
+    console: Option<PathBuf>,
+    /// Wait so long after the work before powering off, for somebody who watches
+    #[arg(long, env = "DAYFLY_OBSERVE", value_name = "SECONDS", help_heading = "Machine")]
+    observe: Option<u64>,
+    /// Stop in time before the machine's end, which comes so long after the agent's start
+    #[arg(long, env = "DAYFLY_MAX_LIFETIME", value_name = "SECONDS", help_heading = "Machine")]
+    max_lifetime: Option<u64>,
+    /// Wait so long for the bucket, and for the instance's metadata, to answer at the start
+    #[arg(long, env = "DAYFLY_REACH_WITHIN", value_name = "SECONDS", default_value_t = 0, help_heading = "Machine")]
+    reach_within: u64,
     /// The log and scratch folders go here [default: a folder of its own in the system's temporary one]
     #[arg(long, env = "DAYFLY_WORK_DIR", value_name = "DIR", help_heading = "Machine")]
     work_dir: Option<PathBuf>,
@@ -70,19 +99,6 @@ pub struct Options {
     quiet: bool,
 }
 
-/// What an instance's user data may say, as JSON.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UserData {
-    job: Option<Location>,
-    name: Option<String>,
-    slots: Option<NonZeroU32>,
-    #[serde(default)]
-    linger: bool,
-    endpoint_url: Option<String>,
-    region: Option<String>,
-}
-
 /// Settings, ready to use.
 #[derive(Debug)]
 pub struct Resolved {
@@ -94,23 +110,86 @@ pub struct Resolved {
     pub drain_grace: Duration,
     /// Log to the files only.
     pub quiet: bool,
+    /// The instance's metadata.
+    pub metadata: Option<Arc<Imds>>,
+    /// How long the bucket may take to answer at the start; zero: what a call takes.
+    pub reach_within: Duration,
+    /// The pause before the end.
+    pub observe: Duration,
+    /// How long the machine lives from now on.
+    pub max_lifetime: Option<Duration>,
+    /// Whether a rebalance recommendation is a reason to stop.
+    pub drain_on_rebalance: bool,
+    /// The launch that the machine belongs to.
+    pub launch: Option<Nonce>,
+    /// Whether its fleet is to be shut off when no chunk is free.
+    pub shut_off_fleet: bool,
+    /// The group of CloudWatch Logs that the log goes to as well.
+    pub log_group: Option<String>,
+}
+
+/// How the machine ends, and where its last words go.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// The program that ends it.
+    pub power_off: Option<PathBuf>,
+    /// The console.
+    pub console: Option<PathBuf>,
+}
+
+impl End {
+    /// What of it a command line names that is wrong in other places.
+    pub fn salvage(arguments: &[OsString]) -> Self {
+        let path = |flag, variable| named(arguments, flag).or_else(|| std::env::var_os(variable)).map(PathBuf::from);
+        Self { power_off: path(POWER_OFF, POWER_OFF_VARIABLE), console: path(CONSOLE, CONSOLE_VARIABLE) }
+    }
+}
+
+/// The value of `--flag VALUE` or `--flag=VALUE`.
+fn named(arguments: &[OsString], flag: &str) -> Option<OsString> {
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let Some(rest) = argument.to_str().and_then(|a| a.strip_prefix("--")).and_then(|a| a.strip_prefix(flag)) else {
+            continue;
+        };
+        match rest.strip_prefix('=') {
+            Some(value) => return Some(value.into()),
+            None if rest.is_empty() => return arguments.next().cloned().filter(|value| value != OsStr::new("")),
+            None => {}
+        }
+    }
+    None
 }
 
 impl Options {
-    /// Fills in what is missing from the instance's metadata, then from defaults.
+    /// How the machine ends.
+    pub fn end(&self) -> End {
+        End { power_off: self.power_off.clone(), console: self.console.clone() }
+    }
+
+    /// Fills in what is missing from the settings' file or the instance's metadata, then from defaults.
     ///
     /// # Errors
     /// No job anywhere; metadata that does not answer; user data that is not what it should be.
-    pub async fn resolve(self, dice: &dyn Dice) -> Result<Resolved, String> {
-        let imds = self.metadata.then(Imds::new);
-        let data = match &imds {
-            Some(imds) => user_data(imds).await?,
-            None => UserData::default(),
+    pub async fn resolve(self, dice: &dyn Dice, clock: &dyn Clock, console: &Console) -> Result<Resolved, String> {
+        let imds = self.metadata.then(|| Arc::new(Imds::new()));
+        let reach_within = Duration::from_secs(self.reach_within);
+        let data = match (&self.settings, &imds) {
+            (Some(file), _) => {
+                let name = file.display();
+                let text = std::fs::read_to_string(file).map_err(|e| format!("{name} cannot be read: {e}"))?;
+                parse(&name.to_string(), &text)?
+            }
+            (None, Some(imds)) => user_data(imds, reach_within, clock, console).await?,
+            (None, None) => InstanceSettings::default(),
         };
+        if data.slots == Some(0) {
+            return Err("the user data say slots: 0; leave slots out for one a core".to_owned());
+        }
         let job = self.job.or(data.job).ok_or(
             "no job is given: use --job s3://BUCKET/PREFIX, or DAYFLY_JOB, or --metadata with user data that has a job",
         )?;
-        let machine = machine(imds.as_ref().map(|i| i as &dyn InstanceMetadata)).await;
+        let machine = machine(imds.as_deref().map(|i| i as &dyn InstanceMetadata)).await;
         let name = self.name.or(data.name).or_else(|| machine.instance_id.clone()).unwrap_or(machine.host.clone());
         let me = AgentId::of(&name, dice.nonce());
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
@@ -128,7 +207,7 @@ impl Options {
             settings: Settings {
                 job,
                 me,
-                slots: self.slots.or(data.slots).map_or(cores, NonZeroU32::get),
+                slots: self.slots.map(NonZeroU32::get).or(data.slots).unwrap_or(cores),
                 linger: self.linger || data.linger,
                 boot_spread: BOOT_SPREAD,
                 give_up_after: Duration::from_secs(self.give_up_after),
@@ -140,15 +219,40 @@ impl Options {
             store,
             drain_grace: Duration::from_secs(self.drain_grace),
             quiet: self.quiet,
+            metadata: imds,
+            reach_within,
+            observe: Duration::from_secs(self.observe.or(data.observe_seconds).unwrap_or(0)),
+            max_lifetime: self.max_lifetime.or(data.max_lifetime_seconds).map(Duration::from_secs),
+            drain_on_rebalance: data.drain_on_rebalance,
+            launch: data.launch,
+            shut_off_fleet: data.shut_off_fleet,
+            log_group: data.log_group,
         })
     }
 }
 
-async fn user_data(imds: &Imds) -> Result<UserData, String> {
-    let Some(text) = imds.user_data().await? else { return Ok(UserData::default()) };
-    serde_json::from_str(&text).map_err(|e| {
-        format!("the instance's user data is not what the agent reads (JSON with job, name, slots, linger, …): {e}")
-    })
+/// What the instance's user data say. A machine may ask before its network is up: tried for as long as for the bucket.
+async fn user_data(
+    imds: &Imds,
+    within: Duration,
+    clock: &dyn Clock,
+    console: &Console,
+) -> Result<InstanceSettings, String> {
+    let until = clock.now().at.after(within);
+    loop {
+        match imds.user_data().await {
+            Ok(None) => return Ok(InstanceSettings::default()),
+            Ok(Some(text)) => return parse("the instance's user data", &text),
+            Err(error) if clock.now().at >= until => return Err(error),
+            Err(error) => console.say(&error),
+        }
+        clock.sleep(METADATA_AGAIN).await;
+    }
+}
+
+fn parse(what: &str, text: &str) -> Result<InstanceSettings, String> {
+    serde_json::from_str(text)
+        .map_err(|e| format!("{what} is not what the agent reads (JSON with job, name, slots, linger, …): {e}"))
 }
 
 #[cfg(test)]
@@ -159,5 +263,14 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Options::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_line_still_names_the_end() {
+        let line = |words: &[&str]| End::salvage(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        let end = line(&["agent", "--wrong", "--power-off", "/sbin/off", "--console=/dev/console", "--slots", "x"]);
+        assert_eq!(end.power_off, Some("/sbin/off".into()));
+        assert_eq!(end.console, Some("/dev/console".into()));
+        assert_eq!(line(&["agent", "--power-offs", "x", "--power-off"]).power_off, None);
     }
 }

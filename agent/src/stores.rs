@@ -28,11 +28,21 @@ impl S3Stores {
     }
 }
 
+impl S3Stores {
+    fn counted(&self, bucket: &str) -> Counted<S3Store> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.entry(bucket.to_owned()).or_insert_with(|| Counted::new(self.first.with_bucket(bucket))).clone()
+    }
+
+    /// The store of a bucket, each call one try.
+    pub fn impatient(&self, bucket: &str) -> Arc<dyn Store> {
+        Arc::new(self.counted(bucket))
+    }
+}
+
 impl Stores for S3Stores {
     fn open(&self, bucket: &str) -> Arc<dyn Store> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = open.entry(bucket.to_owned()).or_insert_with(|| Counted::new(self.first.with_bucket(bucket)));
-        Arc::new(Patient::new(counted.clone(), Arc::clone(&self.clock), Arc::clone(&self.dice)))
+        Arc::new(Patient::new(self.counted(bucket), Arc::clone(&self.clock), Arc::clone(&self.dice)))
     }
 
     fn counts(&self) -> RequestCounts {

@@ -114,6 +114,8 @@ impl World {
             gauge: Arc::new(Nothing),
             journal: Arc::new(Nothing),
             stop,
+            notice: watch::channel(None).1,
+            fleet: None,
         };
         let settings = Settings {
             job: self.job.clone(),
@@ -246,8 +248,14 @@ async fn a_lingering_agent_does_lines_added_later_and_a_cancel_ends_it() {
     world.put("tasklist.txt", all[2..].join("\n").into_bytes()).await;
     until(async || world.lines(View::Completed).await.len() == 6).await;
     world.check_outputs(&all).await;
-    let control =
-        Control { schema: 1, state: ControlState::Cancelled, why: Some("enough".to_owned()), by: None, at: None };
+    let control = Control {
+        schema: 1,
+        state: ControlState::Cancelled,
+        why: Some("enough".to_owned()),
+        by: None,
+        at: None,
+        max_cost: None,
+    };
     world.bucket.put_json(&world.bucket.keys.control(), &control, &Condition::Create).await.unwrap();
     assert_eq!(agent.await.unwrap().exit, Exit::Cancelled);
 }

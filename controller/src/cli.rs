@@ -4,6 +4,7 @@ mod cost;
 mod doctor;
 mod instances;
 mod job;
+mod machines;
 mod remote;
 mod seed;
 mod setup;
@@ -18,6 +19,7 @@ pub use cost::CostArgs;
 pub use doctor::DoctorArgs;
 pub use instances::{ManageArgs, PsArgs, ReapArgs};
 pub use job::{JobArg, split_job};
+pub use machines::{Architecture, MachinesArgs};
 pub use remote::{ConnectArgs, ExecArgs};
 pub use seed::{InputsArg, KernelArg, SeedArgs};
 pub use setup::{KindArg, SetupArgs, TeardownArgs};
@@ -145,7 +147,9 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  \
     dayfly launch --local demo -n 3            serves the folder, and stays until the agents have ended\n  \
-    dayfly launch s3://my-bucket/job -n 8      starts them in the background, and says where their logs are")]
+    dayfly launch s3://my-bucket/job -n 8      on EC2 where dayfly setup was run, else here in the background\n  \
+    dayfly launch s3://my-bucket/job -n 50 --spot --instance-type c7i.large,c6i.large,m6i.large\n  \
+    dayfly launch s3://my-bucket/job -n 50 --spot --vcpus 4 --memory 8 --dry-run")]
 pub struct LaunchArgs {
     /// The job.
     #[command(flatten)]
@@ -161,7 +165,7 @@ pub struct LaunchArgs {
 /// Which agents to start.
 #[derive(Clone, Debug, Args)]
 pub struct AgentsArgs {
-    /// How many agents to start on this machine
+    /// How many agents to start; on EC2 each has a machine of its own
     #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Agents")]
     pub count: u32,
     /// How many tasks each agent runs at once (else the agent's own default)
@@ -179,6 +183,9 @@ pub struct AgentsArgs {
     /// How long to wait for agents that were asked to stop
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration, help_heading = "Agents")]
     pub drain_time: Duration,
+    /// Which machines.
+    #[command(flatten)]
+    pub machines: MachinesArgs,
 }
 
 /// `dayfly run`.

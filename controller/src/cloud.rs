@@ -2,6 +2,7 @@
 
 mod deployments;
 mod explain;
+mod refused;
 
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use crate::parts::Parts;
 use crate::settings::Place;
 
 pub use deployments::{find, load, save};
-pub use explain::{code, explain, is_passing};
+pub use explain::{code, explain, fix, is_passing};
+pub use refused::{decoded, explain_fully};
 
 /// Clients of an account's services in one region. Cheap to make; nothing is sent before it is asked for.
 #[derive(Clone)]
@@ -110,12 +112,17 @@ impl Cloud {
         aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(&self.config).force_path_style(paths).build())
     }
 
+    /// Security tokens.
+    pub fn sts(&self) -> aws_sdk_sts::Client {
+        aws_sdk_sts::Client::new(&self.config)
+    }
+
     /// Who calls.
     ///
     /// # Errors
     /// No credentials, or ones that have expired.
     pub async fn identity(&self) -> Result<Identity> {
-        let caller = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
+        let caller = self.sts().get_caller_identity().send().await;
         let caller = caller.map_err(|e| explain("sts:GetCallerIdentity", "the caller", &e))?;
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         Ok(Identity { account: text(caller.account()), arn: text(caller.arn()) })

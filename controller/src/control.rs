@@ -69,7 +69,11 @@ async fn command(parts: &Parts, args: &ControlArgs, state: ControlState) -> Resu
     Ok(Exit::Done)
 }
 
-async fn tell(parts: &Parts, job: &JobBucket, state: ControlState, why: Option<&str>) -> Result<ControlReport> {
+/// Tells the agents of a job; the report says what changed.
+///
+/// # Errors
+/// A store that refuses.
+pub async fn tell(parts: &Parts, job: &JobBucket, state: ControlState, why: Option<&str>) -> Result<ControlReport> {
     let key = job.keys.control();
     for _ in 0..TRIES {
         let stands = job.control().await?;
@@ -78,7 +82,10 @@ async fn tell(parts: &Parts, job: &JobBucket, state: ControlState, why: Option<&
         if before == state && why.is_none() {
             return Ok(report(false));
         }
+        // Whatever else people set of it stays.
+        let max_cost = stands.as_ref().and_then(|(control, _)| control.max_cost.clone());
         let control = Control {
+            max_cost,
             schema: SCHEMA,
             state,
             why: why.map(str::to_owned),
@@ -99,7 +106,7 @@ async fn tell(parts: &Parts, job: &JobBucket, state: ControlState, why: Option<&
 
 /// What agents are told now.
 #[derive(Clone, Debug, Serialize)]
-struct ControlReport {
+pub struct ControlReport {
     job: Location,
     state: ControlState,
     before: ControlState,

@@ -1,47 +1,49 @@
-//! `dayfly ps`, `stop`, `start`, `terminate`, `reap`.
+//! Machines after a launch: `dayfly ps`, `stop`, `start`, `terminate`, `reap`.
 
-use dayfly_shared::exit::Exit;
+pub mod fleets;
+mod judge;
+mod leftovers;
+pub mod machine;
+pub mod manage;
+mod ps;
+mod reap;
+mod work;
 
-use crate::cli::{ManageArgs, PsArgs, ReapArgs};
-use crate::failure::{Failure, Result};
+use dayfly_shared::job::Location;
+
+use crate::cloud::{self, Cloud};
+use crate::failure::Result;
 use crate::parts::Parts;
 
-/// `dayfly ps`.
-///
-/// # Errors
-/// Always, for now.
-pub async fn ps(_parts: &Parts, _args: &PsArgs) -> Result<Exit> {
-    Err(Failure::new("dayfly ps is not there yet"))
+pub use machine::{Machine, Scope};
+pub use manage::{start, stop, terminate};
+pub use ps::ps;
+pub use reap::reap;
+
+/// The account's clients, in the region of the job's deployment, and which machines a job's name means.
+async fn reach(parts: &Parts, job: Option<&Location>) -> Result<(Cloud, Scope)> {
+    let Some(job) = job else {
+        return Ok((Cloud::connect(parts).await?, Scope::Account));
+    };
+    let deployment = cloud::find(parts, job).await?;
+    // A deployment that is gone may have left machines; they are in the region that the settings say.
+    let region = deployment.as_ref().map(|deployment| deployment.region.as_str());
+    let cloud = Cloud::connect_in(parts, region).await?;
+    match deployment {
+        Some(deployment) if deployment.place == *job && !is_job(parts, job).await? => {
+            Ok((cloud, Scope::Deployment(deployment.name)))
+        }
+        _ => Ok((cloud, Scope::Job(job.clone()))),
+    }
 }
 
-/// `dayfly stop`.
-///
-/// # Errors
-/// Always, for now.
-pub async fn stop(_parts: &Parts, _args: &ManageArgs) -> Result<Exit> {
-    Err(Failure::new("dayfly stop is not there yet"))
-}
-
-/// `dayfly start`.
-///
-/// # Errors
-/// Always, for now.
-pub async fn start(_parts: &Parts, _args: &ManageArgs) -> Result<Exit> {
-    Err(Failure::new("dayfly start is not there yet"))
-}
-
-/// `dayfly terminate`.
-///
-/// # Errors
-/// Always, for now.
-pub async fn terminate(_parts: &Parts, _args: &ManageArgs) -> Result<Exit> {
-    Err(Failure::new("dayfly terminate is not there yet"))
-}
-
-/// `dayfly reap`.
-///
-/// # Errors
-/// Always, for now.
-pub async fn reap(_parts: &Parts, _args: &ReapArgs) -> Result<Exit> {
-    Err(Failure::new("dayfly reap is not there yet"))
+/// Whether a place is a job's, and not just what jobs lie below.
+async fn is_job(parts: &Parts, place: &Location) -> Result<bool> {
+    let store = parts.bucket(place.bucket(), crate::parts::Patience::Brief).await?;
+    for name in ["job.json", "tasklist.txt", "plan/0001.json"] {
+        if store.head(&place.key(name)).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

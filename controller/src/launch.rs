@@ -1,14 +1,28 @@
 //! `dayfly launch`: starts agents, and stays with those that need it.
 
 mod crew;
+mod ec2;
+mod fleet;
+mod image;
+pub mod journal;
+mod kinds;
+mod machines;
+mod place;
+mod plan;
+mod rehearsal;
+mod report;
+mod template;
+mod user_data;
 
 use std::fmt;
 
+use dayfly_shared::deployment::Deployment;
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
 use serde::Serialize;
 
-use crate::cli::LaunchArgs;
+use crate::cli::{JobArg, LaunchArgs};
+use crate::cloud::Cloud;
 use crate::failure::Result;
 use crate::fleet::Member;
 use crate::human;
@@ -18,6 +32,10 @@ use crate::settings::Place;
 use crate::{status, watch};
 
 pub use crew::Crew;
+pub use ec2::start;
+pub use machines::found;
+pub use place::{Ground, ground};
+pub use rehearsal::rehearse;
 
 /// `dayfly launch`.
 ///
@@ -37,6 +55,9 @@ pub async fn command(parts: &Parts, args: &LaunchArgs) -> Result<Exit> {
         }
         _ => {}
     }
+    if let Ground::Ec2(deployment) = place::ground(parts, &job, &args.agents).await? {
+        return on_ec2(parts, args, &deployment, &job).await;
+    }
     let mut crew = Crew::assemble(parts, &job, &args.agents).await?;
     let agents = crew.launch(parts, &args.agents).await?;
     // Agents of a folder need its endpoint, which is here.
@@ -54,6 +75,21 @@ pub async fn command(parts: &Parts, args: &LaunchArgs) -> Result<Exit> {
     let follow = Some(parts.settings.command("watch", &job));
     parts.output().result(&LaunchReport { job, agents, follow });
     Ok(Exit::Done)
+}
+
+async fn on_ec2(parts: &Parts, args: &LaunchArgs, deployment: &Deployment, job: &Location) -> Result<Exit> {
+    let cloud = Cloud::connect_in(parts, Some(&deployment.region)).await?;
+    if args.agents.machines.dry_run {
+        let rehearsal = rehearse(parts, &cloud, deployment, job, &args.agents).await?;
+        parts.output().result(&rehearsal);
+        return Ok(if rehearsal.is_good() { Exit::Done } else { Exit::Failed });
+    }
+    let (_, report) = start(parts, &cloud, deployment, job, &args.agents).await?;
+    parts.output().result(&report);
+    match args.wait {
+        true => watch::command(parts, &JobArg { job: Some(job.clone()) }).await,
+        false => Ok(Exit::Done),
+    }
 }
 
 /// What was started.

@@ -1,14 +1,17 @@
 //! `dayfly run`: seed, launch, watch and, if asked, fetch.
 
+mod on_ec2;
+
 use std::fmt;
 
 use dayfly_shared::exit::Exit;
 use serde::{Serialize, Serializer};
 
 use crate::cli::{RunArgs, SeedArgs};
+use crate::cloud::Cloud;
 use crate::failure::{Failure, Result};
 use crate::fetch::{self, FetchReport};
-use crate::launch::Crew;
+use crate::launch::{Crew, Ground, ground, rehearse, start};
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
 use crate::seed::{self, SeedReport};
@@ -21,6 +24,16 @@ use crate::watch;
 /// As those of its parts.
 pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
     let job = parts.settings.job(args.seed.job.job.as_ref())?;
+    // Where agents would run is settled before anything is copied.
+    let ground = ground(parts, &job, &args.agents).await?;
+    if args.agents.machines.dry_run
+        && let Ground::Ec2(deployment) = &ground
+    {
+        let cloud = Cloud::connect_in(parts, Some(&deployment.region)).await?;
+        let rehearsal = rehearse(parts, &cloud, deployment, &job, &args.agents).await?;
+        parts.output().result(&rehearsal);
+        return Ok(if rehearsal.is_good() { Exit::Done } else { Exit::Failed });
+    }
     let mut observer = None;
     let seeded = match seeds(&args.seed) {
         true => {
@@ -35,6 +48,7 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
     };
     let observer = observer.insert(Observer::new(parts.job(&job, Patience::Long).await?));
     let before = observer.look().await?;
+    let mut machines = None;
     let (snapshot, exit) = match before.state {
         JobState::Over if !args.agents.linger => {
             let exit = watch::exit(&before);
@@ -44,15 +58,25 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
             return Err(Failure::new(format!("the job is {}", crate::status::state(&before)))
                 .left("it is seeded; no agent was started"));
         }
-        _ => {
-            let mut crew = Crew::assemble(parts, &job, &args.agents).await?;
-            let outcome = match crew.launch(parts, &args.agents).await {
-                Ok(_) => crew.stay(parts, observer).await,
-                Err(failure) => Err(failure),
-            };
-            crew.dismiss().await;
-            outcome?
-        }
+        _ => match &ground {
+            Ground::Ec2(deployment) => {
+                let cloud = Cloud::connect_in(parts, Some(&deployment.region)).await?;
+                let (launch, report) = start(parts, &cloud, deployment, &job, &args.agents).await?;
+                parts.output().note(&report);
+                let watched = on_ec2::stay(parts, &cloud, &launch, observer).await?;
+                machines = Some((cloud, launch));
+                watched
+            }
+            Ground::Here => {
+                let mut crew = Crew::assemble(parts, &job, &args.agents).await?;
+                let outcome = match crew.launch(parts, &args.agents).await {
+                    Ok(_) => crew.stay(parts, observer).await,
+                    Err(failure) => Err(failure),
+                };
+                crew.dismiss().await;
+                outcome?
+            }
+        },
     };
     let fetched = match &args.fetch {
         Some(dir) if matches!(exit, Exit::Done | Exit::TasksFailed) => {
@@ -60,6 +84,9 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
         }
         _ => None,
     };
+    if let Some((cloud, launch)) = machines.filter(|_| !matches!(exit, Exit::Drained)) {
+        on_ec2::see_off(parts, &cloud, &job, &launch, args.agents.machines.observe).await?;
+    }
     let report = RunReport { seeded, snapshot: &snapshot, parts, fetched };
     parts.output().result(&report);
     Ok(exit)

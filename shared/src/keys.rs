@@ -219,6 +219,11 @@ impl Keys {
         key.strip_prefix(&self.launches())?.strip_suffix(".json")?.parse().ok()
     }
 
+    /// The serial console's output of an instance that never reported.
+    pub fn console(&self, instance: &str) -> String {
+        self.key(format_args!("logs/console/{instance}.txt"))
+    }
+
     /// The key of a shared file of the job, such as the kernel.
     pub fn shared_file(&self, name: &str) -> String {
         self.key(name)

@@ -1,8 +1,9 @@
 //! The record of a launch: what was meant, written before anything is asked of EC2, and what came of it.
 //!
-//! `launches/<launch>.json` is put create-only with the intent; then `If-Match` with the outcome. A launch that was cut off
-//! in between is found by its record and its tags, and asked for again under the same client token and with the same
-//! request, so that no second fleet comes of it (EC2 API reference, "Ensuring idempotency in Amazon EC2 API requests").
+//! `launches/<launch>.json` is put create-only with the intent; then `If-Match` with the number of the template's version
+//! that was made for it, and then with the outcome. A launch that was cut off in between is found by its record and its
+//! tags, and asked for again under the same client token and with the same request, so that no second fleet comes of it
+//! (EC2 API reference, "Ensuring idempotency in Amazon EC2 API requests").
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,10 @@ pub mod tags {
     pub const OWNER: &str = "Owner";
     /// What it is for.
     pub const PROJECT: &str = "Project";
+    /// On an image: the version of the agent in it.
+    pub const AGENT: &str = "dayfly:agent";
+    /// On an image: that it has drivers for GPUs.
+    pub const GPU: &str = "dayfly:gpu";
     /// What the console shows.
     pub const NAME: &str = "Name";
 }
@@ -42,6 +47,9 @@ pub struct Launch {
     pub at: Timestamp,
     /// What was asked for.
     pub request: Request,
+    /// The most that the job is to cost, in dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost: Option<String>,
     /// What came of it; absent until EC2 has answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -62,6 +70,9 @@ pub struct Request {
     pub template: Template,
     /// Instance types, in order of preference; empty where needs stand instead.
     pub instance_types: Vec<String>,
+    /// What the template's version says of each machine.
+    #[serde(default)]
+    pub machine: Blueprint,
     /// What a machine has to have, for EC2 to choose types by (attribute-based selection).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs: Option<Needs>,
@@ -80,6 +91,47 @@ pub struct Request {
     pub tags: std::collections::BTreeMap<String, String>,
 }
 
+impl Launch {
+    /// Whether something of it has not been answered yet: it was cut off, or is under way.
+    pub fn is_open(&self) -> bool {
+        match &self.outcome {
+            None => true,
+            Some(outcome) => outcome.fallback.as_ref().is_some_and(|further| further.is_open()),
+        }
+    }
+
+    /// The last of its requests.
+    pub fn last(&self) -> &Launch {
+        match self.outcome.as_ref().and_then(|outcome| outcome.fallback.as_deref()) {
+            Some(further) => further.last(),
+            None => self,
+        }
+    }
+
+    /// The last of its requests, to be changed.
+    pub fn last_mut(&mut self) -> &mut Launch {
+        let mut last = self;
+        while last.outcome.as_ref().is_some_and(|outcome| outcome.fallback.is_some()) {
+            match last.outcome.as_mut().and_then(|outcome| outcome.fallback.as_deref_mut()) {
+                Some(further) => last = further,
+                None => unreachable!("it was there a line ago"),
+            }
+        }
+        last
+    }
+
+    /// It and the requests after it, in order.
+    pub fn requests(&self) -> Vec<&Launch> {
+        let mut all = vec![self];
+        while let Some(further) =
+            all.last().and_then(|last| last.outcome.as_ref()).and_then(|outcome| outcome.fallback.as_deref())
+        {
+            all.push(further);
+        }
+        all
+    }
+}
+
 /// Spot or on demand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -95,12 +147,30 @@ pub enum Market {
 pub struct Template {
     /// `lt-…`.
     pub id: String,
-    /// The version's number.
+    /// The version's number; empty until it is made.
     pub version: String,
     /// The image in it.
     pub image: String,
     /// The image's architecture, as EC2 says it (`x86_64`, `arm64`).
     pub architecture: String,
+}
+
+/// What each machine of a launch is made by: all of a template's version but the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blueprint {
+    /// The user data, as the machine sees it.
+    pub user_data: String,
+    /// The root volume's device name, as the image says it.
+    pub root_device: String,
+    /// The root volume's size in GiB; else the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_gib: Option<u32>,
+    /// The instance profile's name.
+    pub instance_profile: String,
+    /// The security groups' ids.
+    pub security_groups: Vec<String>,
+    /// How long a machine may live, in seconds. No machine of a fleet is replaced after that either.
+    pub lifetime_seconds: u64,
 }
 
 /// What a machine has to have.
@@ -119,6 +189,9 @@ pub struct Needs {
 pub struct Outcome {
     /// When EC2 answered.
     pub at: Timestamp,
+    /// Why there is no answer of EC2's: the call was refused, or `dayfly reap` closed a launch that was cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<String>,
     /// The fleet, `fleet-…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fleet: Option<String>,
@@ -128,9 +201,20 @@ pub struct Outcome {
     /// Why others did not: the code, the text, and how many of the answer's pools said so.
     #[serde(default)]
     pub errors: Vec<LaunchError>,
-    /// A second request, for what spot could not give, on demand: its own token, and what came of it.
+    /// A further request, for what this one did not give: on demand what spot could not, or the same again where the
+    /// instance profile was not visible yet. It has its own token, and what came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Box<Launch>>,
+}
+
+impl Market {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Market::Spot => "spot",
+            Market::OnDemand => "on-demand",
+        }
+    }
 }
 
 /// A machine that was launched.

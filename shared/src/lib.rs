@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod backoff;
+pub mod boot;
 pub mod bucket;
 pub mod claim;
 pub mod clock;

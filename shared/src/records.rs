@@ -270,6 +270,9 @@ pub struct Control {
     /// When, by that one's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// The most that the job is to cost, in dollars: whoever sees it pass drains the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost: Option<String>,
 }
 
 /// What an agent is doing.
@@ -304,9 +307,15 @@ pub struct Machine {
     /// Such as `us-west-2a`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-    /// `spot` or `on-demand`.
+    /// Such as `us-west-2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// How it was bought: `spot`, `on-demand` or `scheduled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub market: Option<String>,
+    /// The image that it was launched from, such as `ami-0123456789abcdef0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// A task that an agent has in hand.
@@ -337,7 +346,7 @@ pub struct AgentRecord {
     pub last_seen: Timestamp,
     /// What it is doing.
     pub state: AgentState,
-    /// Why it drains or ended.
+    /// Why it drains or ended; while it works, what EC2 has announced for its instance, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// How many tasks it runs at once.

@@ -15,6 +15,7 @@ use dayfly_shared::records::{AgentState, RunningTask};
 use dayfly_shared::store::{ETag, Result, Store};
 use tokio::sync::{Notify, RwLock};
 
+use super::fleet::ShutOff;
 use super::plan_shelf::PlanShelf;
 use super::refresher::Refresher;
 use super::seat::Seat;
@@ -105,6 +106,8 @@ pub struct Agent {
     pub refresher: tokio::sync::Mutex<Refresher>,
     /// The version of the list after which the job was over, for one that lingers.
     pub lingering_at: tokio::sync::Mutex<Option<(ETag, Option<Timestamp>)>>,
+    /// How far shutting the fleet off has got.
+    pub fleet: tokio::sync::Mutex<ShutOff>,
     /// Segments are taken in one at a time, by whoever finds them.
     taking_in: tokio::sync::Mutex<()>,
     /// Counts the changes after which there may be something to claim, or nothing left to wait for.
@@ -145,6 +148,7 @@ impl Agent {
             poll: tokio::sync::Mutex::new(Seat::default()),
             refresher: tokio::sync::Mutex::new(refresher),
             lingering_at: tokio::sync::Mutex::new(None),
+            fleet: tokio::sync::Mutex::new(ShutOff::default()),
             taking_in: tokio::sync::Mutex::new(()),
             changes: Watched::new(0),
             idle_looks: AtomicU32::new(0),

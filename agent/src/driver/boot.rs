@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::agent::{Agent, Orders, Start};
 use super::refresher::Refresher;
-use super::{Ending, Parts, Settings, keeper, refresher, slot};
+use super::{Ending, Parts, Settings, fleet, keeper, refresher, slot};
 
 /// How long the record and the log are tried for at the end: the machine costs money.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(20);
@@ -151,6 +151,9 @@ async fn work(agent: Arc<Agent>, born: Timestamp) -> Ending {
             refresher::refresh_small(&agent).await;
         }
         agent.poll.lock().await.leave(&agent).await;
+        if ending.exit == Exit::Done {
+            fleet::shut_off_at_last(&agent).await;
+        }
         // The keeper first: its last record must not land on top of the farewell.
         while beside.join_next().await.is_some() {}
         keeper::put_record(&agent, born, Some(&ending.why)).await;

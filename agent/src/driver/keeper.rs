@@ -99,10 +99,13 @@ pub async fn put_record(agent: &Agent, born: Timestamp, ended: Option<&str>) {
             (None, Orders::Drain { why, .. }) => (AgentState::Draining, Some(why.clone())),
             (None, Orders::Halt | Orders::End) => (AgentState::Draining, None),
             (None, Orders::Pause(why)) => (tally.state.unwrap_or(AgentState::Working), Some(why.clone())),
-            (None, Orders::Work) => match (tally.state, tally.active) {
-                (Some(state), 0) => (state, None),
-                _ => (AgentState::Working, None),
-            },
+            (None, Orders::Work) => {
+                let notice = agent.parts.notice.borrow().clone();
+                match (tally.state, tally.active) {
+                    (Some(state), 0) => (state, notice),
+                    _ => (AgentState::Working, notice),
+                }
+            }
         };
         AgentRecord {
             schema: SCHEMA,

@@ -14,7 +14,7 @@ use dayfly_shared::store::{Result, StoreErrorKind};
 
 use super::agent::{Agent, LastVerdict, Orders};
 use super::watched::Watcher;
-use super::{closing, refresher, tenure_run};
+use super::{closing, fleet, refresher, tenure_run};
 
 /// What a search came to.
 enum Choice {
@@ -220,6 +220,9 @@ async fn idle(agent: &Arc<Agent>, verdict: Verdict, orders: &mut Watcher<Orders>
     if let Some(again) = verdict.look_again {
         // A moment more than the lease's end, so that this look finds it expired.
         wait = wait.min(again.since(agent.now().at) + Duration::from_millis(50));
+    }
+    if next != Idle::LookAgain && knows_the_plan {
+        fleet::shut_off(agent).await;
     }
     let closing = match next {
         Idle::LookAgain => {

@@ -7,6 +7,7 @@ use aws_config::provider_config::ProviderConfig;
 use super::InstanceMetadata;
 
 /// The service of this instance, at the link-local address, or where `AWS_EC2_METADATA_SERVICE_ENDPOINT` says.
+#[derive(Debug)]
 pub struct Imds(aws_config::imds::Client);
 
 /// The SDK's own variable for another address.
@@ -67,7 +68,7 @@ impl InstanceMetadata for Imds {
         self.get("/latest/user-data").await
     }
 
-    async fn value(&self, name: &str) -> Option<String> {
-        self.get(&format!("/latest/meta-data/{name}")).await.ok().flatten()
+    async fn value(&self, name: &str) -> Result<Option<String>, String> {
+        self.get(&format!("/latest/meta-data/{name}")).await
     }
 }

@@ -18,7 +18,15 @@ pub fn is_passing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
         _ => matches!(
             code(error),
-            Some("RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "InternalError" | "Unavailable")
+            Some(
+                "RequestLimitExceeded"
+                    | "Throttling"
+                    | "ThrottlingException"
+                    | "InternalError"
+                    | "InternalFailure"
+                    | "Unavailable"
+                    | "ServiceUnavailable"
+            )
         ),
     }
 }
@@ -49,7 +57,8 @@ fn of_service(action: &str, about: &str, code: &str, message: &str) -> Failure {
 }
 
 /// What to do about a code, where that can be said.
-fn fix(action: &str, code: &str, _message: &str) -> Option<String> {
+pub fn fix(action: &str, code: &str, message: &str) -> Option<String> {
+    let words = message.to_ascii_lowercase();
     Some(match code {
         "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
             "the credentials have expired: log in again (aws sso login, or new keys), then run it again".to_owned()
@@ -57,11 +66,56 @@ fn fix(action: &str, code: &str, _message: &str) -> Option<String> {
         "AuthFailure" | "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" => {
             "the credentials are not valid here: check AWS_PROFILE and the keys, and this machine's clock".to_owned()
         }
+        // EC2 names the right that is missing, where it names any.
+        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" if words.contains("iam:passrole") => {
+            "the caller may not hand the agents' role to machines (iam:PassRole): give it the operator policy for run that \
+             dayfly setup --print shows"
+                .to_owned()
+        }
         "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
             format!("the caller may not do {action}: give it the operator policy that dayfly setup --print shows")
         }
         "RequestLimitExceeded" | "Throttling" | "ThrottlingException" => {
             "the account's calls are being throttled: wait a minute and run it again".to_owned()
+        }
+        "InsufficientInstanceCapacity" | "UnfulfillableCapacity" | "InsufficientCapacity" => {
+            "EC2 has no such machines free just now: name more instance types, more zones (--subnet), or wait".to_owned()
+        }
+        "VcpuLimitExceeded" | "InstanceLimitExceeded" => {
+            "the account's limit on vCPUs is reached: end machines, launch fewer or smaller ones, or ask for more (Service \
+             Quotas, \"Running On-Demand Standard instances\")"
+                .to_owned()
+        }
+        "MaxSpotInstanceCountExceeded" => {
+            "the account's limit on spot machines is reached: launch fewer, or ask for more (Service Quotas, \"All Standard \
+             Spot Instance Requests\")"
+                .to_owned()
+        }
+        "SpotMaxPriceTooLow" => "spot costs more than that just now: leave out --max-price, or raise it".to_owned(),
+        "IdempotentParameterMismatch" | "IdempotentParameterMismatchException" => {
+            "this launch's token was used with other parameters, so somebody changed its record: close it (dayfly reap), and \
+             launch again"
+                .to_owned()
+        }
+        _ if words.contains("iam instance profile") => {
+            "the instance profile is not there, or not visible yet: run it again in a minute; if it stays so: dayfly setup"
+                .to_owned()
+        }
+        _ if words.contains("architecture") => {
+            "image and instance type do not fit: choose --arch, --instance-type and --image that do".to_owned()
+        }
+        "InvalidAMIID.NotFound" | "InvalidAMIID.Unavailable" | "InvalidAMIID.Malformed" => {
+            "the image is not in this region, or not this account's: correct --image".to_owned()
+        }
+        "InvalidLaunchTemplateId.NotFound" | "InvalidLaunchTemplateId.VersionNotFound" => {
+            "the deployment's launch template is gone: run dayfly setup again".to_owned()
+        }
+        "InvalidSubnetID.NotFound" | "InvalidSubnet.NotFound" | "InvalidGroup.NotFound" => {
+            "the deployment's network has changed: run dayfly setup again, or name a --subnet".to_owned()
+        }
+        "InvalidInstanceType" | "InvalidInstanceTypeFamily" => "correct --instance-type".to_owned(),
+        "InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed" => {
+            "correct the id (dayfly ps lists them); a terminated one is forgotten after an hour".to_owned()
         }
         _ => return None,
     })
@@ -90,4 +144,30 @@ fn chain(error: &dyn Error) -> String {
 
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_that_users_report_has_its_text() {
+        let passrole = "User: arn:aws:iam::1:user/me is not authorized to perform: iam:PassRole on resource: arn:r";
+        for (code, message, word) in [
+            ("UnauthorizedOperation", passrole, "iam:PassRole"),
+            ("UnauthorizedOperation", "You are not authorized", "may not do ec2:CreateFleet"),
+            ("InsufficientInstanceCapacity", "no capacity", "more instance types"),
+            ("VcpuLimitExceeded", "limit", "Running On-Demand Standard"),
+            ("MaxSpotInstanceCountExceeded", "limit", "Spot Instance Requests"),
+            ("IdempotentParameterMismatch", "token", "dayfly reap"),
+            ("RequestLimitExceeded", "slow", "throttled"),
+            ("InvalidParameterValue", "Invalid IAM Instance Profile name", "not visible yet"),
+            ("InvalidParameterValue", "The architecture 'arm64' of the specified AMI", "--arch"),
+            ("RequestExpired", "expired", "log in again"),
+        ] {
+            let fix = fix("ec2:CreateFleet", code, message).unwrap_or_default();
+            assert!(fix.contains(word), "{code}: {fix}");
+        }
+        assert_eq!(fix("ec2:CreateFleet", "SomethingNew", "unheard of"), None);
+    }
 }

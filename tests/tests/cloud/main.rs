@@ -1,8 +1,11 @@
 //! dayfly on EC2, against a stand-in for AWS (tests/aws_double.py); and the stand-in itself, where tests lean on it.
 
 mod double;
+mod ground;
+mod launch;
 mod machines;
 mod metadata;
+mod reap;
 mod remote;
 mod setup;
 mod teardown;

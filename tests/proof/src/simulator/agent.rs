@@ -157,6 +157,8 @@ pub fn parts(
         gauge: Arc::new(Nothing),
         journal: Arc::new(Nothing),
         stop: told,
+        notice: watch::channel(None).1,
+        fleet: None,
     };
     let settings = Settings {
         job: scenario.job.clone(),

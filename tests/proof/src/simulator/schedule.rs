@@ -428,7 +428,7 @@ impl Director {
 }
 
 fn control(state: ControlState) -> Vec<u8> {
-    to_json(&Control { schema: SCHEMA, state, why: None, by: None, at: None })
+    to_json(&Control { schema: SCHEMA, state, why: None, by: None, at: None, max_cost: None })
 }
 
 async fn put_by_hand(world: &World, key: &str, body: Vec<u8>, attributes: Attributes) {

@@ -1,0 +1,209 @@
+//! The image that machines are launched from: one's own with the agent in it, or a stock one that fetches it.
+
+use aws_sdk_ec2::types::{Filter, Image as Described};
+use dayfly_shared::deployment::{AgentProgram, Deployment};
+use dayfly_shared::launch::tags;
+
+use crate::cloud::{Cloud, explain};
+use crate::failure::{Failure, Result};
+
+/// Which version of controller and agent belong together: this one's, up to the minor number.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// An image, and how the agent comes onto it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// `ami-…`.
+    pub id: String,
+    /// Its name, or the stock image's.
+    pub name: String,
+    /// `x86_64` or `arm64`.
+    pub architecture: String,
+    /// The root volume's device.
+    pub root_device: String,
+    /// Whether it has drivers for GPUs.
+    pub gpu: bool,
+    /// Where its agent comes from.
+    pub agent: Agent,
+}
+
+/// Where the agent on an image comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Agent {
+    /// It is there, in this version.
+    Inside(String),
+    /// The boot script fetches it from the bucket.
+    Fetched(AgentProgram),
+}
+
+/// Finds the image: the one named; else the newest of one's own; else Amazon Linux with the agent from the bucket.
+///
+/// # Errors
+/// None there, one that fits no agent, an agent of another version.
+pub async fn find(cloud: &Cloud, deployment: &Deployment, named: Option<&str>, architecture: &str) -> Result<Image> {
+    let image = match named {
+        Some(stock @ ("al2023" | "ubuntu")) => stock_image(cloud, deployment, stock, architecture).await?,
+        Some(id) if id.starts_with("ami-") => by_id(cloud, deployment, id).await?,
+        Some(name) => by_name(cloud, deployment, name).await?,
+        None => match own(cloud, deployment, architecture).await? {
+            Some(image) => image,
+            None if program(deployment, architecture).is_some() => {
+                stock_image(cloud, deployment, "al2023", architecture).await?
+            }
+            None => return Err(none_for(deployment, architecture)),
+        },
+    };
+    check_version(&image)?;
+    Ok(image)
+}
+
+fn none_for(deployment: &Deployment, architecture: &str) -> Failure {
+    let place = &deployment.place;
+    let others: Vec<&str> = deployment.agents.iter().map(|a| a.architecture.as_str()).collect();
+    let failure = Failure::new(format!(
+        "there is no image for {architecture}: none of your own in {} has the tag {}, and no agent program for \
+         {architecture} was put into {place}",
+        deployment.region,
+        tags::AGENT,
+    ));
+    let failure = match others.first() {
+        Some(other) => failure.left(format!("nothing was started; there is an agent program for {other}")),
+        None => failure.left("nothing was started"),
+    };
+    failure.fix(format!(
+        "build an image (ami/README.md), or put an agent program there: dayfly setup {place} --agent FILE; or choose \
+         another --arch"
+    ))
+}
+
+fn program<'a>(deployment: &'a Deployment, architecture: &str) -> Option<&'a AgentProgram> {
+    // The last one put there is the newest.
+    deployment.agents.iter().rev().find(|agent| agent.architecture == architecture)
+}
+
+fn filter(name: &str, value: &str) -> Filter {
+    Filter::builder().name(name).values(value).build()
+}
+
+/// The newest image of the account that has an agent in it.
+async fn own(cloud: &Cloud, deployment: &Deployment, architecture: &str) -> Result<Option<Image>> {
+    let call = cloud.ec2().describe_images().owners("self").set_filters(Some(vec![
+        filter("tag-key", tags::AGENT),
+        filter("state", "available"),
+        filter("architecture", architecture),
+    ]));
+    let found = call.send().await.map_err(|e| explain("ec2:DescribeImages", "your own images", &e))?;
+    let newest = found.images().iter().max_by_key(|image| image.creation_date().map(str::to_owned));
+    newest.map(|image| of(image, deployment, image.name().unwrap_or_default())).transpose()
+}
+
+async fn by_name(cloud: &Cloud, deployment: &Deployment, name: &str) -> Result<Image> {
+    let call = cloud.ec2().describe_images().owners("self").filters(filter("name", name));
+    let found = call.send().await.map_err(|e| explain("ec2:DescribeImages", &format!("'{name}'"), &e))?;
+    let newest = found.images().iter().max_by_key(|image| image.creation_date().map(str::to_owned));
+    match newest {
+        Some(image) => of(image, deployment, name),
+        None => Err(Failure::usage(format!("there is no image '{name}' of your own in {}", cloud.region()))
+            .left("nothing was started")
+            .fix("correct --image: an ami-… id, the name of an image of this account, al2023 or ubuntu")),
+    }
+}
+
+async fn by_id(cloud: &Cloud, deployment: &Deployment, id: &str) -> Result<Image> {
+    let found = cloud.ec2().describe_images().image_ids(id).send().await;
+    let found = found.map_err(|e| explain("ec2:DescribeImages", id, &e).left("nothing was started"))?;
+    match found.images().first() {
+        Some(image) => of(image, deployment, image.name().unwrap_or(id)),
+        None => Err(Failure::usage(format!("there is no image {id} in {}", cloud.region()))
+            .left("nothing was started")
+            .fix("correct --image; images belong to one region")),
+    }
+}
+
+/// The newest stock image, by the parameter that its maker publishes (EC2 user guide, "Reference AMIs using Systems
+/// Manager parameters"; Ubuntu on AWS, "Find Ubuntu images with SSM").
+async fn stock_image(cloud: &Cloud, deployment: &Deployment, stock: &str, architecture: &str) -> Result<Image> {
+    if program(deployment, architecture).is_none() {
+        return Err(none_for(deployment, architecture));
+    }
+    let parameter = match stock {
+        "ubuntu" => {
+            let short = if architecture == "x86_64" { "amd64" } else { "arm64" };
+            format!("/aws/service/canonical/ubuntu/server/24.04/stable/current/{short}/hvm/ebs-gp3/ami-id")
+        }
+        _ => format!("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}"),
+    };
+    let answer = cloud.ssm().get_parameter().name(&parameter).send().await;
+    let answer = answer.map_err(|e| explain("ssm:GetParameter", &parameter, &e).left("nothing was started"))?;
+    let id = answer.parameter().and_then(|p| p.value()).unwrap_or_default().to_owned();
+    Ok(Image { name: stock.to_owned(), ..by_id(cloud, deployment, &id).await? })
+}
+
+fn of(image: &Described, deployment: &Deployment, name: &str) -> Result<Image> {
+    let tag = |key: &str| image.tags().iter().find(|t| t.key() == Some(key)).and_then(|t| t.value());
+    let id = image.image_id().unwrap_or_default().to_owned();
+    let architecture = image.architecture().map(|a| a.as_str().to_owned()).unwrap_or_default();
+    let agent = match (tag(tags::AGENT), program(deployment, &architecture)) {
+        (Some(version), _) => Agent::Inside(version.to_owned()),
+        (None, Some(program)) => Agent::Fetched(program.clone()),
+        (None, None) => {
+            return Err(Failure::new(format!(
+                "the image {id} ({name}) is not tagged {}, and there is no agent program for {architecture} to put on it",
+                tags::AGENT
+            ))
+            .left("nothing was started")
+            .fix(format!("tag the image if it has the agent, or: dayfly setup {} --agent FILE", deployment.place)));
+        }
+    };
+    Ok(Image {
+        // Both stock images name it so; an image that names none has no root volume to size.
+        root_device: image.root_device_name().unwrap_or("/dev/xvda").to_owned(),
+        gpu: tag(tags::GPU).is_some(),
+        name: name.to_owned(),
+        id,
+        architecture,
+        agent,
+    })
+}
+
+/// Whether controller and agent belong together: records and keys may change with the minor number.
+fn fits(agent: &str) -> bool {
+    let minor = |version: &str| {
+        let mut parts = version.trim().trim_start_matches('v').split('.');
+        Some((parts.next()?.parse::<u32>().ok()?, parts.next()?.parse::<u32>().ok()?))
+    };
+    minor(agent).is_some() && minor(agent) == minor(VERSION)
+}
+
+fn check_version(image: &Image) -> Result<()> {
+    let (version, fix) = match &image.agent {
+        Agent::Inside(version) => (version, "build the image anew (ami/README.md), or use the dayfly of that version"),
+        Agent::Fetched(program) => (
+            &program.version,
+            "put this version's there (dayfly setup --agent FILE), or use the dayfly of that version",
+        ),
+    };
+    if fits(version) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "the agent on {} ({}) has version {version}, and this dayfly has {VERSION}: they may not read each other's records",
+        image.id, image.name
+    ))
+    .left("nothing was started")
+    .fix(fix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_fit_up_to_the_minor_number() {
+        let (minor, _) = VERSION.rsplit_once('.').unwrap();
+        assert!(fits(VERSION) && fits(&format!("{minor}.99")) && fits(&format!("v{minor}.1")));
+        for other in ["99.0.0", "0.99.1", "", "new", "1"] {
+            assert!(!fits(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Where a job's agents run: on this machine, or on EC2.
+
+use dayfly_shared::deployment::Deployment;
+use dayfly_shared::job::Location;
+
+use crate::cli::AgentsArgs;
+use crate::cloud;
+use crate::failure::{Failure, Result};
+use crate::parts::Parts;
+use crate::settings::Place;
+
+/// Where agents run.
+pub enum Ground {
+    /// As processes of this machine.
+    Here,
+    /// On machines of their own.
+    Ec2(Box<Deployment>),
+}
+
+/// Here with `--local` or `--here`; on EC2 where the job belongs to a deployment; else here, and that is said.
+///
+/// # Errors
+/// Options for EC2 where there is no EC2 to be had.
+pub async fn ground(parts: &Parts, job: &Location, args: &AgentsArgs) -> Result<Ground> {
+    let machines = &args.machines;
+    if matches!(parts.settings.place, Place::Local(_)) || machines.here {
+        if machines.any() {
+            let why = if machines.here { "--here" } else { "--local" };
+            return Err(Failure::usage(format!(
+                "{why} starts agents on this machine, and other options say which machines"
+            ))
+            .left("nothing was started")
+            .fix("leave out one or the other"));
+        }
+        return Ok(Ground::Here);
+    }
+    match cloud::find(parts, job).await? {
+        Some(deployment) => Ok(Ground::Ec2(Box::new(deployment))),
+        None if machines.any() => {
+            Err(Failure::usage(format!("there is no deployment at {job} or above it to launch from"))
+                .left("nothing was started")
+                .fix(format!("run: dayfly setup s3://{}; or leave out the options for machines", job.bucket())))
+        }
+        None => {
+            let count = crate::human::count(u64::from(args.count), "agent");
+            parts
+                .output()
+                .note(format!("{count} on this machine; for machines on EC2: dayfly setup s3://{}", job.bucket()));
+            Ok(Ground::Here)
+        }
+    }
+}
