@@ -6,20 +6,24 @@ mod prices;
 mod stay;
 mod tariff;
 
-use std::collections::BTreeSet;
-
+use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::exit::Exit;
+use dayfly_shared::job::Location;
+use dayfly_shared::launch::{Launch, Market, tags};
 use dayfly_shared::records::{Cost, to_json};
 use dayfly_shared::store::{Attributes, Condition};
 
 use crate::cli::CostArgs;
 use crate::cloud::{self, Cloud};
+use crate::control;
 use crate::failure::Result;
+use crate::observe::Observer;
 use crate::parts::{Parts, Patience};
 use crate::write;
 
 pub use bill::Bill;
-pub use estimate::{Estimate, Machines, Work, estimate};
+pub use estimate::Expected;
+use estimate::{Machines, Work, estimate};
 
 /// `dayfly cost`.
 ///
@@ -40,7 +44,7 @@ pub async fn cost(parts: &Parts, args: &CostArgs) -> Result<Exit> {
 ///
 /// # Errors
 /// A store that refuses.
-async fn note(parts: &Parts, bucket: &dayfly_shared::bucket::JobBucket, cost: &Cost) -> Result<()> {
+async fn note(parts: &Parts, bucket: &JobBucket, cost: &Cost) -> Result<()> {
     let key = bucket.keys.summary();
     let Some((meta, _)) = bucket.read(&key).await? else { return Ok(()) };
     let Some(mut summary) = bucket.summary().await? else { return Ok(()) };
@@ -51,26 +55,53 @@ async fn note(parts: &Parts, bucket: &dayfly_shared::bucket::JobBucket, cost: &C
     Ok(())
 }
 
-/// What a job has cost so far.
+/// Drains the job if it has cost as much as it may, `cap` dollars. Whether it did.
 ///
 /// # Errors
 /// A store that refuses.
-pub async fn spent(parts: &Parts, cloud: &Cloud, bucket: &dayfly_shared::bucket::JobBucket) -> Result<Cost> {
-    let bill = Bill::draw(cloud, bucket, parts.clock.now().wall, false).await?;
-    note(parts, bucket, &bill.cost()).await?;
-    Ok(bill.cost())
+pub async fn hold_to(parts: &Parts, cloud: &Cloud, job: &Location, cap: &str) -> Result<bool> {
+    let bucket = parts.job(job, Patience::Long).await?;
+    let spent = Bill::draw(cloud, &bucket, parts.clock.now().wall, false).await?.cost();
+    if cap.parse::<f64>().is_ok_and(|cap| spent.dollars < cap) {
+        return Ok(false);
+    }
+    let why = format!("it has cost ${:.2}, and may cost ${cap}", spent.dollars);
+    parts.output().warn(format!("the job drains: {why}"));
+    control::drain_because(parts, &bucket, &why).await?;
+    Ok(true)
 }
 
-/// What machines and work may cost, by prices of now; and why prices are unknown.
-pub async fn expect(parts: &Parts, cloud: &Cloud, machines: &Machines, work: Work) -> (Estimate, Vec<String>) {
+/// What a launch may cost, by prices of now, `types` being what EC2 chooses from; and why prices are unknown.
+pub async fn expect(parts: &Parts, cloud: &Cloud, launch: &Launch, types: &[String], zones: &[String]) -> Expected {
+    let request = &launch.request;
+    let spot = match request.market {
+        Market::Spot => request.count - request.on_demand_base,
+        Market::OnDemand => 0,
+    };
+    let machines = Machines {
+        counts: [(Market::Spot, spot), (Market::OnDemand, request.count - spot)],
+        types: types.to_vec(),
+        zones: zones.to_vec(),
+        public: request.public_addresses.unwrap_or(true),
+        disk_gib: request.machine.disk_gib,
+    };
     let now = parts.clock.now().wall;
-    let wanted: BTreeSet<_> = machines.types.iter().map(|kind| (kind.clone(), machines.market)).collect();
-    let (tariff, why) = prices::tariff(cloud, &wanted, now, now).await;
-    (estimate(&tariff, machines, work, now), why)
+    let markets = machines.counts.into_iter().filter(|(_, count)| *count > 0).map(|(market, _)| market);
+    let wanted = markets.flat_map(|market| types.iter().map(move |kind| (kind.clone(), market))).collect();
+    let (tariff, notes) = prices::tariff(cloud, &wanted, now, now).await;
+    let work = match request.tags.get(tags::JOB).and_then(|job| job.parse().ok()) {
+        Some(job) => work(parts, &job).await.unwrap_or_default(),
+        None => Work::default(),
+    };
+    Expected { estimate: estimate(&tariff, &machines, work, now), notes }
 }
 
-/// What a job has cost so far, in dollars; none: it cannot be known. `dayfly run` asks now and then, and drains the job at
-/// its cap. This is the one call site of prices there; the estimate itself is not written yet.
-pub async fn spent(_parts: &Parts, _job: &dayfly_shared::job::Location) -> Option<f64> {
-    None
+/// What is left to do, and how long a machine took over a task so far.
+async fn work(parts: &Parts, job: &Location) -> Result<Work> {
+    let bucket = parts.job(job, Patience::Brief).await?;
+    let left = Observer::new(bucket.clone()).look().await?.left();
+    let agents = bucket.agents().await?;
+    let done: u64 = agents.iter().map(|agent| agent.done).sum();
+    let there: f64 = agents.iter().map(|agent| agent.last_seen.since(agent.born).as_secs_f64()).sum();
+    Ok(Work { tasks: left, machine_seconds_a_task: (done > 0).then(|| there / done as f64) })
 }

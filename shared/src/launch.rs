@@ -81,9 +81,6 @@ pub struct Request {
     /// The most to pay for a spot machine, dollars an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_price: Option<String>,
-    /// The size of each machine's root volume in GiB, for its price.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disk_gib: Option<u64>,
     /// Whether machines get a public IPv4 address each, for its price; absent where it depends on the subnet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_addresses: Option<bool>,

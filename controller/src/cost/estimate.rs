@@ -7,7 +7,7 @@ use dayfly_shared::clock::Timestamp;
 use dayfly_shared::launch::Market;
 use serde::Serialize;
 
-use super::tariff::{ADDRESS_HOUR, Tariff, word};
+use super::tariff::{ADDRESS_HOUR, MONTH_HOURS, Tariff, word};
 use crate::human;
 
 /// Requests of the class of PUT that a task takes besides its data, at most: a claim, a result, and its share of listings
@@ -19,18 +19,16 @@ const GETS_A_TASK: u64 = 2;
 /// What is to be launched, as far as its price goes.
 #[derive(Clone, Debug)]
 pub struct Machines {
-    /// How many.
-    pub count: u32,
+    /// So many of spot, and so many on demand.
+    pub counts: [(Market, u32); 2],
     /// Of these types, in order of preference.
     pub types: Vec<String>,
-    /// Of this market.
-    pub market: Market,
     /// In zones whose spot price counts; empty: all.
     pub zones: Vec<String>,
     /// With a public IPv4 address each.
     pub public: bool,
-    /// With a root volume of so many GiB.
-    pub disk_gib: u64,
+    /// With a root volume of so many GiB, where that is known.
+    pub disk_gib: Option<u32>,
 }
 
 /// What is to be done.
@@ -58,36 +56,49 @@ pub struct Estimate {
     pub unknown: Vec<String>,
 }
 
+/// An estimate, and why prices are unknown, in the services' words.
+#[derive(Clone, Debug, Serialize)]
+pub struct Expected {
+    /// The estimate.
+    #[serde(flatten)]
+    pub estimate: Estimate,
+    /// Why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.estimate)?;
+        if !self.notes.is_empty() {
+            write!(f, " ({})", self.notes.join("; "))?;
+        }
+        Ok(())
+    }
+}
+
 /// The estimate for machines and work.
 pub fn estimate(tariff: &Tariff, machines: &Machines, work: Work, now: Timestamp) -> Estimate {
     let mut estimate = Estimate::default();
-    let mut prices = Vec::new();
-    for kind in &machines.types {
-        let zones: Vec<Option<&str>> = match machines.zones.as_slice() {
-            [] => vec![None],
-            zones => zones.iter().map(|z| Some(z.as_str())).collect(),
-        };
-        let known: Vec<f64> =
-            zones.into_iter().filter_map(|zone| tariff.hour(kind, zone, machines.market, now)).collect();
-        if known.is_empty() {
-            estimate.unknown.push(format!("the {} price of {kind}", word(machines.market)));
-        }
-        prices.extend(known);
-    }
-    if machines.types.is_empty() {
-        estimate.unknown.push("the price of types that EC2 chooses".to_owned());
-    }
-    let disk = tariff.disk_month.map(|month| month * machines.disk_gib as f64 / 730.0);
+    let disk = tariff.disk_month.zip(machines.disk_gib).map(|(month, gib)| month * f64::from(gib) / MONTH_HOURS);
     if disk.is_none() {
-        estimate.unknown.push("the price of disks".to_owned());
+        estimate.unknown.push("what disks cost".to_owned());
     }
     let beside = disk.unwrap_or(0.0) + if machines.public { ADDRESS_HOUR } else { 0.0 };
-    let all = |one: f64| (one + beside) * f64::from(machines.count);
-    estimate.least_an_hour = prices.iter().copied().reduce(f64::min).map(all);
-    estimate.dollars_an_hour = prices.iter().copied().reduce(f64::max).map(all);
+    (estimate.least_an_hour, estimate.dollars_an_hour) = (Some(0.0), Some(0.0));
+    for (market, count) in machines.counts.into_iter().filter(|(_, count)| *count > 0) {
+        let (prices, missing) = hours(tariff, machines, market, now);
+        estimate.unknown.extend(missing);
+        let all = |one: f64| (one + beside) * f64::from(count);
+        let least = prices.iter().copied().reduce(f64::min).map(all);
+        let most = prices.iter().copied().reduce(f64::max).map(all);
+        estimate.least_an_hour = estimate.least_an_hour.zip(least).map(|(sum, one)| sum + one);
+        estimate.dollars_an_hour = estimate.dollars_an_hour.zip(most).map(|(sum, one)| sum + one);
+    }
     match work.machine_seconds_a_task {
         Some(seconds) => {
-            let took = seconds * work.tasks as f64 / f64::from(machines.count.max(1));
+            let count: u32 = machines.counts.iter().map(|(_, count)| count).sum();
+            let took = seconds * work.tasks as f64 / f64::from(count.max(1));
             estimate.seconds = Some(took.ceil() as u64);
         }
         None => estimate.unknown.push("how long a task takes: none has run yet".to_owned()),
@@ -99,6 +110,24 @@ pub fn estimate(tariff: &Tariff, machines: &Machines, work: Work, now: Timestamp
         hour * (seconds.max(60) as f64) / 3600.0 + requests.dollars
     });
     estimate
+}
+
+/// The prices of an hour of each type in each zone, and what has none.
+fn hours(tariff: &Tariff, machines: &Machines, market: Market, now: Timestamp) -> (Vec<f64>, Vec<String>) {
+    let zones: Vec<Option<&str>> = match machines.zones.as_slice() {
+        [] => vec![None],
+        zones => zones.iter().map(|zone| Some(zone.as_str())).collect(),
+    };
+    let mut prices = Vec::new();
+    let mut missing = Vec::new();
+    for kind in &machines.types {
+        let before = prices.len();
+        prices.extend(zones.iter().filter_map(|zone| tariff.hour(kind, *zone, market, now)));
+        if prices.len() == before {
+            missing.push(format!("the {} price of {kind}", word(market)));
+        }
+    }
+    (prices, missing)
 }
 
 impl fmt::Display for Estimate {
@@ -127,12 +156,11 @@ mod tests {
 
     fn machines(types: &[&str]) -> Machines {
         Machines {
-            count: 10,
+            counts: [(Market::Spot, 0), (Market::OnDemand, 10)],
             types: types.iter().map(|t| (*t).to_owned()).collect(),
-            market: Market::OnDemand,
             zones: Vec::new(),
             public: true,
-            disk_gib: 0,
+            disk_gib: Some(0),
         }
     }
 

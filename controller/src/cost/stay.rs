@@ -48,7 +48,7 @@ pub fn stays(described: Vec<Described>, agents: &[AgentRecord], launches: &[Laun
             stay.instance_type = Some(machine.instance_type.clone());
             stay.zone.clone_from(&machine.zone);
             stay.market = Some(machine.market);
-            stay.disk_gib = launch.request.disk_gib;
+            stay.disk_gib = launch.request.machine.disk_gib.map(u64::from);
             stay.public_address = launch.request.public_addresses;
             stay.from = Some(launch.at);
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::stay::Stay;
 
 /// Hours of a month, as AWS counts them for storage (EBS pricing page: 30 days in its examples; 730 in the calculator's).
-const MONTH_HOURS: f64 = 730.0;
+pub const MONTH_HOURS: f64 = 730.0;
 
 /// A public IPv4 address, dollars an hour, in every commercial region (VPC pricing page, since February 2024).
 pub const ADDRESS_HOUR: f64 = 0.005;

@@ -17,6 +17,7 @@ use super::report::{MachinesReport, reasons};
 use super::{fleet, machines};
 use crate::cli::AgentsArgs;
 use crate::cloud::{Cloud, explain};
+use crate::cost::{self, Expected};
 use crate::failure::{Failure, Result};
 use crate::host;
 use crate::parts::{Parts, Patience};
@@ -133,6 +134,15 @@ async fn subnets(cloud: &Cloud, ids: &[String]) -> Result<Vec<Subnet>> {
     Ok(answer.subnets().iter().map(subnet).collect())
 }
 
+/// What a planned launch may cost.
+pub async fn expect(parts: &Parts, cloud: &Cloud, planned: &Planned) -> Expected {
+    // Where EC2 chooses among hundreds, a few tell enough.
+    const PRICED: usize = 12;
+    let types: Vec<String> = planned.kinds.iter().take(PRICED).map(|kind| kind.name.clone()).collect();
+    let zones: Vec<String> = planned.subnets.iter().map(|subnet| subnet.zone.clone()).collect();
+    cost::expect(parts, cloud, &planned.launch, &types, &zones).await
+}
+
 /// Carries a launch out.
 ///
 /// # Errors
@@ -145,6 +155,7 @@ pub async fn start(
     args: &AgentsArgs,
 ) -> Result<(Launch, MachinesReport)> {
     let planned = prepare(parts, cloud, deployment, job, args).await?;
+    parts.output().note(format!("expected: {}", expect(parts, cloud, &planned).await));
     let bucket = parts.job(job, Patience::Long).await?;
     if let Some(cap) = &planned.launch.max_cost {
         cap_cost(parts, &bucket, cap).await?;

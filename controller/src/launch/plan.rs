@@ -131,6 +131,7 @@ pub fn launch(given: &Given<'_>, id: Nonce, at: Timestamp) -> Result<Launch> {
         needs: needs(machines),
         subnets: one_a_zone(given.subnets).into_iter().map(|subnet| subnet.id).collect(),
         max_price: machines.max_price.clone(),
+        public_addresses: public_addresses(given.subnets),
         tags: all_tags.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
     };
     Ok(Launch {
@@ -143,6 +144,12 @@ pub fn launch(given: &Given<'_>, id: Nonce, at: Timestamp) -> Result<Launch> {
         max_cost: machines.max_cost.clone(),
         outcome: None,
     })
+}
+
+/// Whether machines get a public address each, where all subnets agree.
+fn public_addresses(subnets: &[Subnet]) -> Option<bool> {
+    let first = subnets.first()?.public;
+    subnets.iter().all(|subnet| subnet.public == first).then_some(first)
 }
 
 fn settings(given: &Given<'_>, id: Nonce, lifetime: Duration) -> InstanceSettings {

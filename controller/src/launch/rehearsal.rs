@@ -85,8 +85,12 @@ pub async fn rehearse(
             checks.push(check_quota(cloud, what, quota, machines, &planned.kinds, runs).await);
         }
     }
-    // The one call site for prices: what a launch will cost is written elsewhere.
-    checks.push(Check { what: "prices", good: None, said: "dayfly cost estimates them".to_owned() });
+    let expected = ec2::expect(parts, cloud, &planned).await;
+    checks.push(Check {
+        what: "prices",
+        good: expected.estimate.dollars_an_hour.map(|_| true),
+        said: expected.to_string(),
+    });
     Ok(Rehearsal {
         job: job.clone(),
         account: caller.account,

@@ -6,10 +6,8 @@ use dayfly_shared::clock::Moment;
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
 use dayfly_shared::launch::Launch;
-use dayfly_shared::records::ControlState;
 
 use crate::cloud::Cloud;
-use crate::control;
 use crate::cost;
 use crate::failure::{Failure, Result};
 use crate::human;
@@ -66,13 +64,10 @@ pub async fn stay(parts: &Parts, cloud: &Cloud, launch: &Launch, observer: &mut 
 
 /// A look at the machines and the money; a failure if nobody works any more.
 async fn round(parts: &Parts, cloud: &Cloud, launch: &Launch, snapshot: &Snapshot) -> Result<Option<Failure>> {
-    if let (Some(cap), Some(spent)) = (&launch.max_cost, cost::spent(parts, &snapshot.job).await)
-        && cap.parse::<f64>().is_ok_and(|cap| spent >= cap)
+    if let Some(cap) = &launch.max_cost
+        && snapshot.state != JobState::Draining
+        && cost::hold_to(parts, cloud, &snapshot.job, cap).await?
     {
-        let why = format!("it has cost ${spent:.2}, and may cost ${cap}");
-        let job = parts.job(&snapshot.job, crate::parts::Patience::Long).await?;
-        parts.output().warn(format!("the job is drained: {why}"));
-        control::tell(parts, &job, ControlState::Cancelled, Some(&why)).await?;
         return Ok(None);
     }
     // Machines of other launches may work on it too; a fleet may yet bring some.
@@ -84,6 +79,9 @@ async fn round(parts: &Parts, cloud: &Cloud, launch: &Launch, snapshot: &Snapsho
             true
         }
     };
+    if !up && snapshot.state == JobState::Draining {
+        return Ok(None);
+    }
     if up || launch.request.maintain || snapshot.live_agents() > 0 {
         return Ok(None);
     }
