@@ -285,7 +285,7 @@ async fn a_job_that_drains_ends_its_agents_and_goes_on_when_it_is_resumed() {
     let (_stop, agent) = world.agent(0, true);
     let agent = tokio::spawn(agent);
     until(async || !world.lines(View::Completed).await.is_empty()).await;
-    let say = |state| Control { schema: 1, state, why: Some("the cap".to_owned()), by: None, at: None };
+    let say = |state| Control { schema: 1, state, why: Some("the cap".to_owned()), by: None, at: None, max_cost: None };
     let key = world.bucket.keys.control();
     world.bucket.put_json(&key, &say(ControlState::Draining), &Condition::Create).await.unwrap();
     let ending = agent.await.unwrap();

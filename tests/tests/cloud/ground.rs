@@ -71,6 +71,9 @@ impl Ground<'_> {
             log_group: None,
             ecr_repository: None,
             agents: Vec::new(),
+            isolate: false,
+            keep_logs_days: None,
+            ecr_push: false,
             owner: "somebody".to_owned(),
             project: "tests".to_owned(),
         }

@@ -3,6 +3,7 @@
 mod double;
 mod ground;
 mod launch;
+mod life;
 mod machines;
 mod metadata;
 mod reap;
