@@ -254,6 +254,18 @@ impl Aws {
         Reply { status, body }
     }
 
+    /// Makes a bucket in a region, or in [`REGION`].
+    ///
+    /// # Panics
+    /// If the double refuses.
+    pub fn make_bucket(&self, bucket: &str, region: Option<&str>) {
+        let body = region.map(|region| {
+            format!("<CreateBucketConfiguration><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>")
+        });
+        let reply = self.s3("PUT", &format!("/{bucket}"), &body.unwrap_or_default());
+        assert_eq!(reply.status, 200, "{}", reply.body);
+    }
+
     /// A call of a JSON service by the test itself: `ask("ssm", "AmazonSSM.SendCommand", …)`.
     pub fn ask(&self, service: &str, target: &str, body: &Value) -> Reply {
         let headers = [
