@@ -137,7 +137,7 @@ class Launches:
             metadata_options=data.get("MetadataOptions", {}),
             instance_market_options="spot" if market == "spot" else None,
             launch_template={"LaunchTemplateId": template.id, "Version": str(data["number"])},
-            block_device_mappings=data.get("BlockDeviceMappings")
+            block_device_mappings=[sized(mapping) for mapping in data.get("BlockDeviceMappings", [])]
             or [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8, "DeleteOnTermination": True}}],
         )
         machine = reservation.instances[0]
@@ -184,6 +184,11 @@ class Launches:
         else:
             machine.terminate()
         machine.state_reason.code, machine.state_reason.message = code, f"{code}: {message}"
+
+
+def sized(mapping):
+    """Where nothing else is said a volume is as large as its snapshot (API reference, EbsBlockDevice); moto wants a size."""
+    return {**mapping, "Ebs": {"VolumeSize": 8, **mapping["Ebs"]}} if mapping.get("Ebs") else mapping
 
 
 def version_of(region, asked):

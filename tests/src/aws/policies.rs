@@ -34,7 +34,7 @@ impl Aws {
     /// # Panics
     /// If it is no JSON.
     pub fn bucket_policy(&self, bucket: &str) -> Option<Value> {
-        let reply = self.get(&format!("/{bucket}?policy"));
+        let reply = self.s3("GET", &format!("/{bucket}?policy"), "");
         (reply.status == 200).then(|| reply.json())
     }
 }
