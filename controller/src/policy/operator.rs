@@ -64,7 +64,7 @@ pub fn setup(deployment: &Deployment) -> Value {
             ],
             json!([arns.role(), arns.instance_profile()]),
         ),
-        pass_role(deployment, &arns),
+        pass_role(deployment, &arns, "StringEqualsIfExists"),
     ];
     // Attaching is held to the one managed policy that --ssm attaches (IAM, "iam:PolicyARN").
     all.push(json!({
@@ -81,7 +81,12 @@ pub fn setup(deployment: &Deployment) -> Value {
         "Resource": arns.iam("role/aws-service-role/*"),
         "Condition": { "StringEquals": { "iam:AWSServiceName": ["spot.amazonaws.com", "ec2fleet.amazonaws.com"] } },
     }));
-    all.push(allow("LinkedRoles", &["iam:GetRole"], json!(arns.iam("role/aws-service-role/*"))));
+    // A role that is not there is asked for without its path.
+    all.push(allow(
+        "LinkedRoles",
+        &["iam:GetRole"],
+        json!([arns.iam("role/aws-service-role/*"), arns.iam("role/AWSServiceRoleForEC2*")]),
+    ));
     network(deployment, &arns, &mut all);
     if deployment.ecr_repository.is_some() {
         all.push(allow(
@@ -190,7 +195,7 @@ pub fn run(deployment: &Deployment) -> Value {
             &["ssm:GetParameter", "ssm:GetParameters"],
             json!(arns.shared("ssm", "parameter/aws/service/*")),
         ),
-        pass_role(deployment, &arns),
+        pass_role(deployment, &arns, "StringEquals"),
     ];
     launching(deployment, &arns, &mut all);
     if let Some(key) = &deployment.kms_key {
@@ -281,11 +286,12 @@ fn sessions(deployment: &Deployment, arns: &Arns<'_>, all: &mut Vec<Value>) {
     ));
 }
 
-/// Both may pass the agents' role, to EC2 and nobody else.
-fn pass_role(deployment: &Deployment, arns: &Arns<'_>) -> Value {
+/// Both may pass the agents' role, to EC2 and nobody else. Setup puts it into its profile, which is passing it too (IAM API
+/// reference, AddRoleToInstanceProfile) and names no service there for certain: so its condition holds where one is named.
+fn pass_role(deployment: &Deployment, arns: &Arns<'_>, operator: &str) -> Value {
     let mut pass = allow("PassRole", &["iam:PassRole"], json!(arns.role()));
-    pass["Condition"] =
-        json!({ "StringEquals": { "iam:PassedToService": format!("ec2.{}", dns_suffix(&deployment.region)) } });
+    let service = format!("ec2.{}", dns_suffix(&deployment.region));
+    pass["Condition"] = json!({ operator: { "iam:PassedToService": service } });
     pass
 }
 

@@ -89,11 +89,7 @@ fn a_half_done_setup_is_completed() {
             let set = aws.set(Trouble::with(service, action).refused("AccessDenied", "not you").status(403));
             let refused = world.dayfly(&["setup", &place]).await;
             assert!(set.hits() > 0, "setup never called {service}:{action}; it said:\n{}", refused.said);
-            refused.expect(
-                1,
-                &["error:", action, "operator policy"]
-                    .map(|w| if action == "PutObject" && w == "operator policy" { "s3:PutObject" } else { w }),
-            );
+            refused.expect(1, &["error:", action]);
             set.take_back();
             world.dayfly(&["setup", &place]).await.expect(0, &["made,"]);
             world.dayfly(&["setup", &place]).await.expect(0, &["nothing was changed"]);
@@ -272,17 +268,19 @@ fn a_bucket_of_another_region_is_named() {
 #[test]
 fn networks_of_ones_own() {
     on_aws(async |world, aws| {
-        for subnet in aws.query("ec2", "DescribeSubnets", &[]).fields("subnetId") {
-            assert_eq!(aws.query("ec2", "DeleteSubnet", &[("SubnetId", subnet)]).status, 200);
-        }
-        let vpcs = aws.query("ec2", "DescribeVpcs", &[]);
-        let default = vpcs.field("vpcId").expect("a VPC");
-        assert_eq!(aws.query("ec2", "DeleteVpc", &[("VpcId", default)]).status, 200);
-        world.dayfly(&["setup", NEW]).await.expect(1, &["no default network", "create-default-vpc", "--subnet"]);
+        let default = aws.query("ec2", "DescribeVpcs", &[]);
+        let default = default.field("vpcId").expect("a VPC");
+        let theirs = aws.query("ec2", "DescribeSubnets", &[]);
+        // Made before the default one goes: moto would take it for the default else.
         let made = aws.query("ec2", "CreateVpc", &[("CidrBlock", "10.0.0.0/16")]);
         let vpc = made.field("vpcId").expect("a VPC");
         let made = aws.query("ec2", "CreateSubnet", &[("VpcId", vpc), ("CidrBlock", "10.0.1.0/24")]);
         let subnet = made.field("subnetId").expect("a subnet");
+        for subnet in theirs.fields("subnetId") {
+            assert_eq!(aws.query("ec2", "DeleteSubnet", &[("SubnetId", subnet)]).status, 200);
+        }
+        assert_eq!(aws.query("ec2", "DeleteVpc", &[("VpcId", default)]).status, 200);
+        world.dayfly(&["setup", NEW]).await.expect(1, &["no default network", "create-default-vpc", "--subnet"]);
         let line = ["setup", NEW, "--subnet", subnet];
         world.dayfly(&line).await.expect(0, &["have no way to S3", "gateway endpoint", subnet]);
         let tables = aws.query("ec2", "DescribeRouteTables", &[("Filter.1.Name", "vpc-id"), ("Filter.1.Value.1", vpc)]);
