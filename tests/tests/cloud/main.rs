@@ -3,6 +3,7 @@
 mod double;
 mod machines;
 mod metadata;
+mod policies;
 mod remote;
 mod setup;
 mod teardown;
