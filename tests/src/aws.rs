@@ -254,6 +254,26 @@ impl Aws {
         Reply { status, body }
     }
 
+    /// An S3 request by the test itself.
+    pub fn get(&self, path: &str) -> Reply {
+        let (status, body) = wire::request(&self.url, "GET", path, &[("Authorization", wire::scope(TEST, "s3"))], b"");
+        Reply { status, body }
+    }
+
+    /// Makes a bucket in a region, or in [`REGION`].
+    ///
+    /// # Panics
+    /// If the double refuses.
+    pub fn make_bucket(&self, bucket: &str, region: Option<&str>) {
+        let body = region.map(|region| {
+            format!("<CreateBucketConfiguration><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>")
+        });
+        let headers = [("Authorization", wire::scope(TEST, "s3"))];
+        let body = body.unwrap_or_default();
+        let (status, said) = wire::request(&self.url, "PUT", &format!("/{bucket}"), &headers, body.as_bytes());
+        assert_eq!(status, 200, "{said}");
+    }
+
     /// A call of a JSON service by the test itself: `ask("ssm", "AmazonSSM.SendCommand", …)`.
     pub fn ask(&self, service: &str, target: &str, body: &Value) -> Reply {
         let headers = [

@@ -1,5 +1,6 @@
 //! What the end-to-end tests are made of: S3 servers, a proxy that breaks requests, dayfly's programs as processes, and
-//! the guarantees as functions that read the bucket.
+//! the guarantees as functions that read the bucket; and for EC2 a stand-in for AWS, machines with agents on them, and
+//! IAM's judgement of the calls that were made.
 //!
 //! A test gets a [`World`]: one server, one folder, programs that die with it. It lays out a [`Job`], starts programs,
 //! and ends with [`Job::finish`], which holds the bucket against every guarantee; while it runs, a [`watcher`] does so

@@ -91,7 +91,8 @@ def checks(call):
             data, template = {}, None
             if asked.get("LaunchTemplate"):
                 template, data = launches.version_of(call.region, asked["LaunchTemplate"])
-            return _run(call, template, data, asked, asked, "RunInstances")
+            market = "spot" if asked.get("InstanceMarketOptions") or data.get("InstanceMarketOptions") else "on-demand"
+            return _run(call, template, data, asked, market)
         case "CreateTags" | "DeleteTags":
             tags = {tag["Key"]: tag.get("Value", "") for tag in asked.get("Tag", [])}
             found = []
@@ -139,6 +140,10 @@ def _tagged(call, kind, tags, creator):
 def _fleet(call):
     """EC2 user guide, "EC2 Fleet prerequisites": the caller needs RunInstances, CreateTags and PassRole too."""
     asked, tags = call.asked, tags_of(call.asked.get("TagSpecification"), "fleet")
+    capacity = asked.get("TargetCapacitySpecification") or {}
+    markets = {capacity.get("DefaultTargetCapacityType", "on-demand")}
+    markets |= {"on-demand"} if int(capacity.get("OnDemandTargetCapacity", 0)) else set()
+    markets = sorted(markets | ({"spot"} if int(capacity.get("SpotTargetCapacity", 0)) else set()))
     found = [("ec2:CreateFleet", arn(call.region, "fleet"), {"ec2:Region": call.region, **asked_tags(tags)})]
     found += _tagged(call, "fleet", tags, "CreateFleet")
     for config in asked.get("LaunchTemplateConfigs") or []:
@@ -146,12 +151,14 @@ def _fleet(call):
         where, context = existing(call, "launch-template", template.id)
         found.append(("ec2:CreateFleet", where, context))
         for override in config.get("Overrides") or [{}]:
-            found += _run(call, template, data, override, asked, "CreateFleet")
+            for market in markets:
+                found += _run(call, template, data, override, market)
     return _once(found)
 
 
-def _run(call, template, data, override, asked, creator):
+def _run(call, template, data, override, market):
     """The resources of a launch, each with its condition keys."""
+    asked = call.asked
     region = {"ec2:Region": call.region}
     if template:
         region |= {
@@ -161,8 +168,6 @@ def _run(call, template, data, override, asked, creator):
     image = override.get("ImageId") or data.get("ImageId")
     profile = launches.profile_of(override.get("IamInstanceProfile") or data.get("IamInstanceProfile") or {})
     options = {**data.get("MetadataOptions", {}), **(asked.get("MetadataOptions") or {})}
-    market = (asked.get("TargetCapacitySpecification") or {}).get("DefaultTargetCapacityType", "on-demand")
-    market = "spot" if asked.get("InstanceMarketOptions") else market
     tags = {
         kind: {**tags_of(data.get("TagSpecifications"), kind), **tags_of(asked.get("TagSpecification"), kind)}
         for kind in ("instance", "volume", "network-interface")

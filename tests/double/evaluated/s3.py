@@ -73,7 +73,8 @@ def _of_bucket(call, bucket, query):
             # The others are deleted under the permission to put them.
             return [(f"s3:Put{what}", arn, {})]
     if "uploads" in query:
-        return [("s3:ListBucketMultipartUploads", arn, _listing(query))]
+        # Without s3:prefix: the reference has that key for ListBucket and ListBucketVersions alone.
+        return [("s3:ListBucketMultipartUploads", arn, {})]
     if "versions" in query:
         return [("s3:ListBucketVersions", arn, _listing(query))]
     match call.method:

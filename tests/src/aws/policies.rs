@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::{Aws, TEST, wire};
+use super::Aws;
 
 impl Aws {
     /// The policies that are written into a role, with their names.
@@ -34,8 +34,7 @@ impl Aws {
     /// # Panics
     /// If it is no JSON.
     pub fn bucket_policy(&self, bucket: &str) -> Option<Value> {
-        let headers = [("Authorization", wire::scope(TEST, "s3"))];
-        let (status, body) = wire::request(&self.url, "GET", &format!("/{bucket}?policy"), &headers, b"");
-        (status == 200).then(|| serde_json::from_str(&body).unwrap_or_else(|e| panic!("no policy ({e}): {body}")))
+        let reply = self.get(&format!("/{bucket}?policy"));
+        (reply.status == 200).then(|| reply.json())
     }
 }

@@ -157,10 +157,13 @@ impl Statement {
             && self.conditions.iter().all(|condition| condition.holds(context))
     }
 
-    /// The actions that are listed, as they are written.
+    /// The actions that are listed, as they are written; none where all but some are meant.
     pub(super) fn actions(&self) -> impl Iterator<Item = &str> {
-        let (Listed::These(list) | Listed::AllBut(list)) = &self.actions;
-        list.iter().map(String::as_str)
+        let listed = match &self.actions {
+            Listed::These(list) => list.as_slice(),
+            Listed::AllBut(_) => &[],
+        };
+        listed.iter().map(String::as_str)
     }
 
     /// Those of them that mean this action.

@@ -170,6 +170,51 @@ fn a_fleet_that_maintains_replaces_what_it_loses_until_it_is_deleted() {
 }
 
 #[test]
+fn a_spot_request_that_is_never_filled_says_why() {
+    with_account(async |_, aws, account| {
+        let set = aws.set(Trouble::with_launches().on_market("spot").no_capacity());
+        let mut request = account.request("t", 1);
+        request.kind = "maintain".to_owned();
+        let fleet = account.launch(aws, &request).field("fleetId").expect("a fleet").to_owned();
+        let asked = [("FleetId.1", fleet.as_str())];
+        let status = || aws.query("ec2", "DescribeFleets", &asked).field("activityStatus").map(str::to_owned);
+        assert_eq!((status().as_deref(), aws.machines().len()), (Some("error"), 0));
+        let told =
+            aws.query("ec2", "DescribeFleetHistory", &[("FleetId", &fleet), ("StartTime", "2026-01-01T00:00:00Z")]);
+        assert!(told.field("eventDescription").is_some_and(|why| why.contains("InsufficientInstanceCapacity")));
+        set.take_back();
+        assert_eq!((status().as_deref(), alive(aws).len()), (Some("fulfilled"), 1));
+    });
+}
+
+#[test]
+fn credentials_can_expire() {
+    with_account(async |_, aws, account| {
+        aws.set(
+            Trouble::with("ec2", "DescribeInstances")
+                .signed_by("OLD")
+                .refused("RequestExpired", "Request has expired."),
+        );
+        let of = |key: &str| aws.query_as(key, "ec2", "DescribeInstances", &[]).status;
+        assert_eq!((of("OLD"), of("NEW")), (400, 200));
+        assert_eq!(account.launch(aws, &account.request("t", 1)).status, 200);
+    });
+}
+
+#[test]
+fn a_bucket_of_another_region_names_that_region() {
+    run(Kind::Aws, async |world: &World| {
+        let aws = world.aws();
+        aws.make_bucket("far-away", Some("eu-west-1"));
+        aws.make_bucket("near-by", None);
+        let get = |bucket: &str| aws.get(&format!("/{bucket}/key"));
+        assert_eq!((get("near-by").status, get("far-away").status), (404, 301));
+        assert_eq!(get("far-away").field("Code"), Some("PermanentRedirect"));
+        assert!(aws.get("/far-away?location").body.contains("eu-west-1"));
+    });
+}
+
+#[test]
 fn what_ec2_refuses_is_refused() {
     with_account(async |_, aws, account| {
         let run = |parameters: &[(&str, &str)]| {
