@@ -7,6 +7,7 @@ import socket
 import threading
 
 from moto.iam.access_control import PermissionResult
+from moto.iam.models import SERVICE_NAME_CONVERSION
 from moto.s3.models import FakeBucket
 from moto.server import DomainDispatcherApplication, create_backend_app
 
@@ -22,6 +23,9 @@ from .wire import Answer, Refusal
 
 # moto holds everybody to a bucket's policy, and takes no notice of its conditions: a denial of plain HTTP denies all.
 FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL
+
+# The names of EC2's service-linked roles (EC2 user guide, "Service-linked role for …").
+SERVICE_NAME_CONVERSION.update({"spot": "EC2Spot", "ec2fleet": "EC2Fleet"})
 
 STATUSES = {
     200: "OK",
@@ -215,6 +219,9 @@ class Door:
         match call.service, call.action:
             case "iam", "CreateInstanceProfile":
                 self.launches.profile_made(call.asked["InstanceProfileName"])
+            case "s3", "GetBucketVersioning":
+                # S3 API reference, GetBucketVersioning: the name of its answer's element.
+                answer.body = answer.body.replace(b"GetBucketVersioningResponse", b"VersioningConfiguration")
             case "ec2", "RegisterImage":
                 image = answer.body.decode().partition("<imageId>")[2].partition("<")[0]
                 made = backend(call.region).amis.get(image)

@@ -122,8 +122,6 @@ fn is_over(status: Option<&CommandInvocationStatus>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn words_reach_the_program_as_they_were_given() {
         let line = |words: &[&str]| super::line(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());

@@ -13,6 +13,9 @@ use crate::cloud::{code, explain};
 use crate::failure::{Failure, Result};
 use crate::policy;
 
+/// The largest policy of a bucket (S3 user guide, "Bucket policies for Amazon S3": 20 KB).
+const POLICY_MAX: usize = 20_480;
+
 /// Whether the bucket is there, and in the right region.
 ///
 /// # Errors
@@ -255,6 +258,14 @@ pub async fn policy(work: &mut Work<'_>, deployment: &Deployment) -> Result<()> 
 /// # Errors
 /// What S3 does not allow.
 pub async fn put_policy(work: &Work<'_>, bucket: &str, policy: &Value) -> Result<()> {
+    let bytes = policy.to_string().len();
+    if bytes > POLICY_MAX {
+        return Err(Failure::new(format!(
+            "the policy of {bucket} would have {bytes} bytes, and S3 takes {POLICY_MAX}"
+        ))
+        .left("the policy stands as it was")
+        .fix("give the deployment a bucket of its own, a shorter prefix, or --isolate, which needs half as much"));
+    }
     let put = work.cloud.s3().put_bucket_policy().bucket(bucket).policy(policy.to_string()).send().await;
     put.map(|_| ()).map_err(|e| explain("s3:PutBucketPolicy", bucket, &e))
 }

@@ -16,6 +16,8 @@ use crate::policy;
 
 /// The role's own policy.
 pub const POLICY: &str = "dayfly";
+/// The most that policies written into a role may have (IAM user guide, "IAM and AWS STS quotas").
+const POLICY_MAX: usize = 10_240;
 /// Roles of EC2's own, without which spot machines and fleets do not start (EC2 user guide, "Service-linked role for Spot
 /// Instance requests", "… for EC2 Fleet"). Made here, so that whoever launches need not write to IAM.
 const LINKED: [(&str, &str); 2] =
@@ -126,6 +128,13 @@ async fn inline(work: &mut Work<'_>, deployment: &Deployment) -> Result<()> {
         return Ok(());
     }
     let text = wanted.to_string();
+    if text.len() > POLICY_MAX {
+        return Err(Failure::new(format!(
+            "the policy of {name} would have {} characters, and IAM takes {POLICY_MAX}",
+            text.len()
+        ))
+        .fix("take a shorter prefix, or --isolate, which needs half as much"));
+    }
     work.patiently(&NOT_YET, async || {
         iam.put_role_policy().role_name(name).policy_name(POLICY).policy_document(&text).send().await
     })

@@ -6,6 +6,7 @@ mod launch;
 mod life;
 mod machines;
 mod metadata;
+mod policies;
 mod reap;
 mod remote;
 mod setup;

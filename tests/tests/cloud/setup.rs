@@ -1,7 +1,6 @@
 //! `dayfly setup`: what it makes, and that it makes it once.
 
-use dayfly_tests::aws::{ACCOUNT, Aws, Call, Check, OPERATOR, Trouble};
-use dayfly_tests::policy::{Judge, Principal};
+use dayfly_tests::aws::{Aws, Call, OPERATOR, Trouble};
 use dayfly_tests::world::BUCKET;
 use dayfly_tests::{Kind, World, run};
 use serde_json::{Value, json};
@@ -89,11 +88,7 @@ fn a_half_done_setup_is_completed() {
             let set = aws.set(Trouble::with(service, action).refused("AccessDenied", "not you").status(403));
             let refused = world.dayfly(&["setup", &place]).await;
             assert!(set.hits() > 0, "setup never called {service}:{action}; it said:\n{}", refused.said);
-            refused.expect(
-                1,
-                &["error:", action, "operator policy"]
-                    .map(|w| if action == "PutObject" && w == "operator policy" { "s3:PutObject" } else { w }),
-            );
+            refused.expect(1, &["error:", action]);
             set.take_back();
             world.dayfly(&["setup", &place]).await.expect(0, &["made,"]);
             world.dayfly(&["setup", &place]).await.expect(0, &["nothing was changed"]);
@@ -148,112 +143,6 @@ fn a_bucket_of_others_is_merged_into() {
     });
 }
 
-/// Everything is shown without an account at hand, and nothing is asked.
-#[test]
-fn print_needs_no_network() {
-    on_aws(async |world, aws| {
-        let before = aws.calls().len();
-        let line = ["setup", NEW, "--print", "--account", ACCOUNT, "--ssm", "--cloudwatch", "/g"];
-        let mut printing = world.start_dayfly_with(&line, |command| {
-            command.env_remove("AWS_ENDPOINT_URL").env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
-        });
-        let ended = printing.ended().await;
-        ended.expect(0, &[]);
-        let printed: Value = serde_json::from_str(&ended.said).expect("JSON");
-        assert_eq!(printed["resources"]["role"], ROLE);
-        for policy in ["role_trust", "role", "bucket", "operator_setup", "operator_run"] {
-            assert!(printed["policies"][policy]["Statement"].is_array(), "{policy}");
-        }
-        assert_eq!(aws.calls().len(), before);
-    });
-}
-
-async fn printed(world: &World, options: &[&str]) -> Value {
-    let line: Vec<&str> = ["setup", NEW, "--print", "--account", ACCOUNT].iter().chain(options).copied().collect();
-    let ended = world.dayfly(&line).await;
-    ended.expect(0, &[]);
-    serde_json::from_str::<Value>(&ended.said).expect("JSON")["policies"].take()
-}
-
-/// The policy that setup prints for itself is enough for setup and teardown.
-#[test]
-fn the_setup_policy_is_enough() {
-    on_aws(async |world, aws| {
-        let options = ["--ssm", "--ecr", "images"];
-        let policy = printed(world, &options).await["operator_setup"].take();
-        let line: Vec<&str> = ["setup", NEW].iter().chain(&options).copied().collect();
-        world.dayfly(&line).await.expect(0, &["made"]);
-        world.dayfly(&["teardown", NEW, "--yes", "--bucket", "--destroy", "ecr"]).await.expect(0, &["removed"]);
-        let judge = Judge::of(Principal::user("operator")).identity("setup", &policy);
-        let refused = judge.refused(&aws.calls_by(OPERATOR));
-        assert!(refused.is_empty(), "{refused:#?}");
-    });
-}
-
-/// What agents may do, and what S3 holds them to.
-#[test]
-fn agents_are_held_to_the_protocol() {
-    on_aws(async |world, _| {
-        for options in [&["--isolate"][..], &[]] {
-            let policies = printed(world, options).await;
-            let judge = Judge::of(Principal::role(ROLE))
-                .identity("role", &policies["role"])
-                .resource("bucket", &policies["bucket"]);
-            let below = if options.is_empty() { "jobs/2026/one/" } else { "jobs/" };
-            let on = |action: &str, key: &str| {
-                Check::new(action, &format!("arn:aws:s3:::made-by-setup/{key}")).with("aws:SecureTransport", "true")
-            };
-            let put =
-                |name: &str| on("s3:PutObject", &format!("{below}{name}")).with("s3:ObjectCreationOperation", "true");
-            let delete = |name: &str| on("s3:DeleteObject", &format!("{below}{name}"));
-            let new = |check: Check| check.with("s3:if-none-match", "*");
-            let same = |check: Check| check.with("s3:if-match", "etag");
-            let part = on("s3:PutObject", &format!("{below}out3.dat")).with("s3:ObjectCreationOperation", "false");
-            let listing = Check::new("s3:ListBucket", "arn:aws:s3:::made-by-setup").with("aws:SecureTransport", "true");
-            judge.expect_allowed(&[
-                new(put("out3.dat")),
-                new(put("out/a/b.bin")),
-                part,
-                new(put("plan/0001.json")),
-                new(put("results/0001-0000001.json")),
-                new(put("failed/0001-0000001.json")),
-                new(put("store.json")),
-                new(put("semaphores/0001-0000001.json")),
-                same(put("semaphores/0001-0000001.json")),
-                same(put("control.json")),
-                same(put("tasklist.txt")),
-                put("agents/i-1.json"),
-                put("logs/agents/i-1.jsonl"),
-                same(delete("semaphores/0001-0000001.json")),
-                same(delete("scratch/1/put")),
-                on("s3:GetObject", &format!("{below}in3.dat")),
-                listing.clone().with("s3:prefix", &format!("{below}semaphores/")),
-            ]);
-            judge.expect_denied(&[
-                put("out3.dat"),
-                same(put("out3.dat")),
-                put("results/0001-0000001.json"),
-                put("semaphores/0001-0000001.json"),
-                put("control.json"),
-                new(put("in3.dat")),
-                new(put("kernel.dat")),
-                new(put("job.json")),
-                new(put("launches/1.json")),
-                delete("semaphores/0001-0000001.json"),
-                same(delete("results/0001-0000001.json")),
-                same(delete("out3.dat")),
-                same(delete("plan/0001.json")),
-                on("s3:GetObject", "other/in3.dat"),
-                new(on("s3:PutObject", "other/out3.dat").with("s3:ObjectCreationOperation", "true")),
-                listing.clone().with("s3:prefix", "other/"),
-                listing,
-                Check::new("ec2:TerminateInstances", &format!("arn:aws:ec2:us-east-1:{ACCOUNT}:instance/i-1")),
-                Check::new("iam:PassRole", &format!("arn:aws:iam::{ACCOUNT}:role/{ROLE}")),
-            ]);
-        }
-    });
-}
-
 #[test]
 fn a_bucket_of_another_region_is_named() {
     on_aws(async |world, aws| {
@@ -272,17 +161,19 @@ fn a_bucket_of_another_region_is_named() {
 #[test]
 fn networks_of_ones_own() {
     on_aws(async |world, aws| {
-        for subnet in aws.query("ec2", "DescribeSubnets", &[]).fields("subnetId") {
-            assert_eq!(aws.query("ec2", "DeleteSubnet", &[("SubnetId", subnet)]).status, 200);
-        }
-        let vpcs = aws.query("ec2", "DescribeVpcs", &[]);
-        let default = vpcs.field("vpcId").expect("a VPC");
-        assert_eq!(aws.query("ec2", "DeleteVpc", &[("VpcId", default)]).status, 200);
-        world.dayfly(&["setup", NEW]).await.expect(1, &["no default network", "create-default-vpc", "--subnet"]);
+        let default = aws.query("ec2", "DescribeVpcs", &[]);
+        let default = default.field("vpcId").expect("a VPC");
+        let theirs = aws.query("ec2", "DescribeSubnets", &[]);
+        // Made before the default one goes: moto would take it for the default else.
         let made = aws.query("ec2", "CreateVpc", &[("CidrBlock", "10.0.0.0/16")]);
         let vpc = made.field("vpcId").expect("a VPC");
         let made = aws.query("ec2", "CreateSubnet", &[("VpcId", vpc), ("CidrBlock", "10.0.1.0/24")]);
         let subnet = made.field("subnetId").expect("a subnet");
+        for subnet in theirs.fields("subnetId") {
+            assert_eq!(aws.query("ec2", "DeleteSubnet", &[("SubnetId", subnet)]).status, 200);
+        }
+        assert_eq!(aws.query("ec2", "DeleteVpc", &[("VpcId", default)]).status, 200);
+        world.dayfly(&["setup", NEW]).await.expect(1, &["no default network", "create-default-vpc", "--subnet"]);
         let line = ["setup", NEW, "--subnet", subnet];
         world.dayfly(&line).await.expect(0, &["have no way to S3", "gateway endpoint", subnet]);
         let tables = aws.query("ec2", "DescribeRouteTables", &[("Filter.1.Name", "vpc-id"), ("Filter.1.Value.1", vpc)]);
