@@ -83,9 +83,9 @@ import boto3
 boto3.client("logs").create_log_group(logGroupName="a-group")
 ec2 = boto3.client("ec2")
 image = ec2.describe_images()["Images"][0]["ImageId"]
-ec2.create_launch_template(LaunchTemplateName="t", LaunchTemplateData={"ImageId": image, "InstanceType": "t2.micro"})
+ec2.create_launch_template(LaunchTemplateName="the-template", LaunchTemplateData={"ImageId": image, "InstanceType": "t2.micro"})
 print(ec2.create_fleet(Type="maintain",
-    LaunchTemplateConfigs=[{"LaunchTemplateSpecification": {"LaunchTemplateName": "t", "Version": "1"}}],
+    LaunchTemplateConfigs=[{"LaunchTemplateSpecification": {"LaunchTemplateName": "the-template", "Version": "1"}}],
     TargetCapacitySpecification={"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"})["FleetId"])
 "#;
         let fleet = python(world, script, "");
