@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::{Format, Json, JsonFields};
-use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -48,14 +48,22 @@ impl Log {
         let filter: Targets =
             wanted.parse().map_err(|e| format!("{FILTER_VARIABLE} is not a filter such as '{FILTER}': {e}"))?;
         let appender = |name: &str| tracing_appender::rolling::never(folder, name);
-        let as_json = json_layer().with_writer(appender("log.jsonl"));
+        // One layer, whatever it writes to: each kind of layer is a good part of the program's size.
+        let json_writer = match also {
+            Some(also) => BoxMakeWriter::new(appender("log.jsonl").and(also)),
+            None => BoxMakeWriter::new(appender("log.jsonl")),
+        };
+        let as_json = tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .with_writer(json_writer);
         let as_text =
             tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(appender("log.txt"));
         let on_stderr = (!quiet)
             .then(|| tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(io::stderr));
-        let beside = also.map(|writer| json_layer().with_writer(writer));
         tracing_subscriber::registry()
-            .with(beside.map(|layer| layer.with_filter(filter.clone())))
             .with(as_json.with_filter(filter.clone()))
             .with(as_text.with_filter(filter.clone()))
             .with(on_stderr.map(|layer| layer.with_filter(filter.clone())))
@@ -63,11 +71,6 @@ impl Log {
             .map_err(|e| format!("the log cannot be set up: {e}"))?;
         Ok(Self { json })
     }
-}
-
-/// Events as JSON, one a line.
-fn json_layer<S>() -> fmt::Layer<S, JsonFields, Format<Json>> {
-    fmt::Layer::default().json().flatten_event(true).with_current_span(false).with_span_list(false)
 }
 
 #[async_trait]

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use dayfly_shared::clock::Moment;
-use dayfly_shared::launch::Launch;
-use dayfly_shared::records::from_json;
 use dayfly_shared::store::StoreExt;
+use serde_json::Value;
 
 use super::FleetSwitch;
 use super::agent::Agent;
@@ -70,7 +69,7 @@ async fn one_try(agent: &Agent, switch: &dyn FleetSwitch) -> Result<Vec<String>,
     let place = agent.bucket.place(&key);
     let read = agent.bucket.store().read(&key).await.map_err(|e| e.to_string())?;
     let Some((_, body)) = read else { return Err(format!("{place} is not there")) };
-    let launch: Launch = from_json(&body).map_err(|e| format!("{place}: {e}"))?;
+    let launch: Value = serde_json::from_slice(&body).map_err(|e| format!("{place}: {e}"))?;
     let fleets = fleets(&launch).ok_or_else(|| format!("{place} does not name the fleet yet"))?;
     for fleet in &fleets {
         switch.shut_off(fleet).await?;
@@ -78,12 +77,59 @@ async fn one_try(agent: &Agent, switch: &dyn FleetSwitch) -> Result<Vec<String>,
     Ok(fleets)
 }
 
-/// The fleets of a launch that replace what they lose; none while its outcome is not known.
-fn fleets(launch: &Launch) -> Option<Vec<String>> {
-    let outcome = launch.outcome.as_ref()?;
-    let mut fleets: Vec<String> = outcome.fleet.iter().filter(|_| launch.request.maintain).cloned().collect();
-    if let Some(fallback) = &outcome.fallback {
+/// The fleets of a launch (`dayfly_shared::launch::Launch`, of which two fields matter here) that replace what they lose;
+/// none while its outcome is not known.
+fn fleets(launch: &Value) -> Option<Vec<String>> {
+    let outcome = launch.get("outcome").filter(|outcome| !outcome.is_null())?;
+    let mut fleets = Vec::new();
+    if launch["request"]["maintain"] == Value::Bool(true) {
+        fleets.extend(outcome["fleet"].as_str().map(str::to_owned));
+    }
+    if let Some(fallback) = outcome.get("fallback").filter(|fallback| !fallback.is_null()) {
         fleets.extend(self::fleets(fallback)?);
     }
     Some(fleets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dayfly_shared::clock::Timestamp;
+    use dayfly_shared::ids::Nonce;
+    use dayfly_shared::launch::{Launch, Market, Outcome, Request, Template};
+
+    fn launch(maintain: bool, outcome: Option<Outcome>) -> Launch {
+        let text = String::new;
+        let template = Template { id: text(), version: text(), image: text(), architecture: text() };
+        let request = Request {
+            count: 1,
+            on_demand_base: 0,
+            market: Market::Spot,
+            maintain,
+            template,
+            instance_types: Vec::new(),
+            needs: None,
+            subnets: Vec::new(),
+            max_price: None,
+            tags: Default::default(),
+        };
+        let at = Timestamp::default();
+        Launch { schema: 1, id: Nonce(7), client_token: text(), by: text(), at, request, outcome }
+    }
+
+    fn read(launch: &Launch) -> Option<Vec<String>> {
+        fleets(&serde_json::to_value(launch).unwrap())
+    }
+
+    /// Holds the two fields against the record itself.
+    #[test]
+    fn the_fleets_that_replace_are_named() {
+        let of = |fleet: &str| Outcome { fleet: Some(fleet.to_owned()), ..Outcome::default() };
+        assert_eq!(read(&launch(true, None)), None, "not known yet");
+        assert_eq!(read(&launch(true, Some(of("one")))), Some(vec!["one".to_owned()]));
+        assert_eq!(read(&launch(false, Some(of("one")))), Some(Vec::new()), "an instant fleet replaces nothing");
+        let fallback = Some(Box::new(launch(true, Some(of("two")))));
+        let both = launch(true, Some(Outcome { fallback, ..of("one") }));
+        assert_eq!(read(&both), Some(vec!["one".to_owned(), "two".to_owned()]));
+    }
 }

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use dayfly_shared::clock::{Moment, Now, Timestamp};
-use serde::Deserialize;
-use time::PrimitiveDateTime;
-use time::format_description::FormatItem;
-use time::macros::format_description;
+use serde_json::Value;
 
 /// The time between an interruption notice and the interruption (EC2 user guide, "Spot Instance interruption notices").
 pub const WARNING: Duration = Duration::from_secs(120);
@@ -14,23 +11,34 @@ pub const WARNING: Duration = Duration::from_secs(120);
 /// What is left of it for giving chunks back (15 s at most), the last record and the log (20 s at most).
 const UPLOADS: Duration = Duration::from_secs(40);
 
-/// How events for an instance write times, in UTC (EC2 user guide, "View scheduled events").
-const EVENT_TIME: &[FormatItem<'_>] =
-    format_description!("[day padding:none] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+/// How events for an instance write months.
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// Reads `21 Jan 2019 09:00:43 GMT` (EC2 user guide, "View scheduled events for your instances").
+fn event_time(text: &str) -> Option<Timestamp> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let &[day, month, year, clock, "GMT"] = words.as_slice() else { return None };
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    format!("{year}-{month:02}-{day:0>2}T{clock}Z").parse().ok()
+}
+
+fn text(value: &Value, name: &str) -> Option<String> {
+    value.get(name)?.as_str().map(str::to_owned)
+}
 
 /// `spot/instance-action`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interruption {
     /// `terminate`, `stop` or `hibernate`.
     action: String,
-    #[serde(default)]
     time: Option<String>,
 }
 
 impl Interruption {
     /// Reads the notice; `None` for anything that is none.
-    pub fn parse(text: &str) -> Option<Self> {
-        let notice: Self = serde_json::from_str(text).ok()?;
+    pub fn parse(json: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(json).ok()?;
+        let notice = Self { action: text(&value, "action")?, time: text(&value, "time") };
         matches!(notice.action.as_str(), "terminate" | "stop" | "hibernate").then_some(notice)
     }
 
@@ -54,27 +62,24 @@ fn deadline(time: Option<Timestamp>, now: Now) -> Moment {
 }
 
 /// An entry of `events/maintenance/scheduled`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scheduled {
     code: String,
     not_before: String,
-    #[serde(default)]
-    state: String,
 }
 
 impl Scheduled {
     /// Reads the list and gives the first event to come that is not cancelled or over.
-    pub fn first(text: &str) -> Option<Self> {
-        let events: Vec<Self> = serde_json::from_str(text).ok()?;
-        events.into_iter().filter(|event| event.state == "active").min_by_key(Self::at)
+    pub fn first(json: &str) -> Option<Self> {
+        let events: Value = serde_json::from_str(json).ok()?;
+        let active = events.as_array()?.iter().filter(|event| event["State"] == "active");
+        let read = |event| Some(Self { code: text(event, "Code")?, not_before: text(event, "NotBefore")? });
+        active.filter_map(read).min_by_key(Self::at)
     }
 
     /// The earliest time at which it happens; one that cannot be read is taken for far.
     fn at(&self) -> Timestamp {
-        let time = PrimitiveDateTime::parse(&self.not_before, EVENT_TIME).map(|time| time.assume_utc());
-        let ms = time.ok().and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok());
-        Timestamp::from_unix_ms(ms.unwrap_or(u64::MAX))
+        event_time(&self.not_before).unwrap_or(Timestamp::from_unix_ms(u64::MAX))
     }
 
     /// In words.
@@ -90,14 +95,10 @@ impl Scheduled {
 }
 
 /// `events/recommendations/rebalance`, in words.
-pub fn rebalance(text: &str) -> String {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Recommendation {
-        notice_time: String,
-    }
-    let at = serde_json::from_str::<Recommendation>(text).map(|r| format!(", since {}", r.notice_time));
-    format!("rebalance recommendation: this instance is at a higher risk of interruption{}", at.unwrap_or_default())
+pub fn rebalance(json: &str) -> String {
+    let value: Value = serde_json::from_str(json).unwrap_or_default();
+    let at = text(&value, "noticeTime").map(|time| format!(", since {time}")).unwrap_or_default();
+    format!("rebalance recommendation: this instance is at a higher risk of interruption{at}")
 }
 
 #[cfg(test)]

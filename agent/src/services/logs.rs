@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dayfly_shared::clock::{Clock, Moment};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Answer, Service, Services};
@@ -162,21 +163,13 @@ struct Call<'a> {
     log_events: Option<&'a [Event]>,
 }
 
-/// What PutLogEvents says about events that it took no notice of: indices into the batch.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Rejected {
-    too_new_log_event_start_index: Option<u64>,
-    too_old_log_event_end_index: Option<u64>,
-    expired_log_event_end_index: Option<u64>,
-}
-
-impl Rejected {
-    fn count(&self, all: u64) -> u64 {
-        let new = self.too_new_log_event_start_index.map_or(0, |start| all.saturating_sub(start));
-        let old = self.too_old_log_event_end_index.max(self.expired_log_event_end_index).unwrap_or(0);
-        (new + old).min(all)
-    }
+/// How many of `all` events PutLogEvents says that it took no notice of: it names indices into the batch.
+fn rejected(answer: &str, all: u64) -> u64 {
+    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+    let index = |name: &str| answer["rejectedLogEventsInfo"][name].as_u64();
+    let new = index("tooNewLogEventStartIndex").map_or(0, |start| all.saturating_sub(start));
+    let old = index("tooOldLogEventEndIndex").max(index("expiredLogEventEndIndex")).unwrap_or(0);
+    (new + old).min(all)
 }
 
 impl LogGroup {
@@ -249,14 +242,7 @@ impl LogGroup {
             self.has_stream &= !answer.body.contains("ResourceNotFoundException");
             return Err(refusal("logs:PutLogEvents", &answer));
         }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Taken {
-            rejected_log_events_info: Option<Rejected>,
-        }
-        let taken: Option<Taken> = serde_json::from_str(&answer.body).ok();
-        let rejected = taken.and_then(|taken| taken.rejected_log_events_info).unwrap_or_default();
-        Ok(rejected.count(events.len() as u64))
+        Ok(rejected(&answer.body, events.len() as u64))
     }
 
     async fn call(&self, action: &str, log_events: Option<&[Event]>) -> Result<Answer, String> {

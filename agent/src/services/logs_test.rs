@@ -68,11 +68,9 @@ fn a_long_line_is_cut_between_characters() {
 
 #[test]
 fn rejected_events_are_counted() {
-    let rejected = Rejected {
-        too_new_log_event_start_index: Some(8),
-        too_old_log_event_end_index: Some(3),
-        expired_log_event_end_index: Some(1),
-    };
-    assert_eq!(rejected.count(10), 5);
-    assert_eq!(Rejected::default().count(10), 0);
+    let answer = r#"{"rejectedLogEventsInfo": {"tooNewLogEventStartIndex": 8, "tooOldLogEventEndIndex": 3,
+        "expiredLogEventEndIndex": 1}}"#;
+    assert_eq!(rejected(answer, 10), 5);
+    assert_eq!(rejected("{}", 10), 0);
+    assert_eq!(rejected("", 10), 0);
 }
