@@ -98,6 +98,13 @@ pub fn launch(given: &Given<'_>, id: Nonce, at: Timestamp) -> Result<Launch> {
             .left("nothing was started")
             .fix(format!("name one with --subnet, or run dayfly setup {} --subnet …", deployment.place)));
     }
+    if let (Some(asked), Some(least)) = (machines.disk, given.image.disk_gib)
+        && asked < least
+    {
+        return Err(Failure::usage(format!("--disk {asked} is less than the {least} GiB of the image {}", given.image.id))
+            .left("nothing was started")
+            .fix("give it as much, or leave it out"));
+    }
     let settings = settings(given, id, lifetime);
     let name = format!("dayfly {}", given.job);
     let all_tags = [
@@ -123,7 +130,7 @@ pub fn launch(given: &Given<'_>, id: Nonce, at: Timestamp) -> Result<Launch> {
         machine: Blueprint {
             user_data: user_data(&settings, given.image, deployment.place.bucket(), &deployment.region)?,
             root_device: given.image.root_device.clone(),
-            disk_gib: machines.disk,
+            disk_gib: machines.disk.or(given.image.disk_gib),
             instance_profile: deployment.instance_profile.name.clone(),
             security_groups: deployment.security_groups.iter().map(|group| group.id.clone()).collect(),
             lifetime_seconds: lifetime.as_secs(),

@@ -6,11 +6,9 @@ use dayfly_shared::clock::Moment;
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
 use dayfly_shared::launch::Launch;
-use dayfly_shared::records::ControlState;
 
+use crate::cap;
 use crate::cloud::Cloud;
-use crate::control;
-use crate::cost;
 use crate::failure::{Failure, Result};
 use crate::human;
 use crate::instances::{Machine, Scope, manage::there};
@@ -66,15 +64,7 @@ pub async fn stay(parts: &Parts, cloud: &Cloud, launch: &Launch, observer: &mut 
 
 /// A look at the machines and the money; a failure if nobody works any more.
 async fn round(parts: &Parts, cloud: &Cloud, launch: &Launch, snapshot: &Snapshot) -> Result<Option<Failure>> {
-    if let (Some(cap), Some(spent)) = (&launch.max_cost, cost::spent(parts, &snapshot.job).await)
-        && cap.parse::<f64>().is_ok_and(|cap| spent >= cap)
-    {
-        let why = format!("it has cost ${spent:.2}, and may cost ${cap}");
-        let job = parts.job(&snapshot.job, crate::parts::Patience::Long).await?;
-        parts.output().warn(format!("the job is drained: {why}"));
-        control::tell(parts, &job, ControlState::Cancelled, Some(&why)).await?;
-        return Ok(None);
-    }
+    cap::keep(parts, snapshot).await?;
     // Machines of other launches may work on it too; a fleet may yet bring some.
     let up = match there(cloud, &Scope::Job(snapshot.job.clone())).await {
         Ok(machines) => machines.iter().any(Machine::is_up),

@@ -13,7 +13,7 @@ fn agents_find_their_job_and_their_credentials_through_metadata_alone() {
     run(Kind::Aws, async |world: &World| {
         let aws = world.aws();
         let account = Account::make(&aws);
-        let job = Layout::files(6).lay_out(world).await;
+        let mut job = Layout::new(6).lay_out(world).await;
         let place = job.location().to_string();
         let settings = json!({"job": place, "slots": 1});
         let version = account.version(&aws, &settings, &[("dayfly:job", &place)]);
@@ -34,7 +34,7 @@ fn agents_find_their_job_and_their_credentials_through_metadata_alone() {
             assert!(calls.iter().any(|call| call.action == "PutObject" && call.status == Some(200)), "{calls:#?}");
         }
         assert_eq!(aws.calls_by(OPERATOR).iter().filter(|call| call.service != "s3").count(), 0);
-        job.finish().await;
+        job.finish(&[]).await;
     });
 }
 

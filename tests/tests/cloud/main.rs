@@ -6,3 +6,4 @@ mod launch;
 mod machines;
 mod metadata;
 mod reap;
+mod run;
