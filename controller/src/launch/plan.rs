@@ -101,9 +101,12 @@ pub fn launch(given: &Given<'_>, id: Nonce, at: Timestamp) -> Result<Launch> {
     if let (Some(asked), Some(least)) = (machines.disk, given.image.disk_gib)
         && asked < least
     {
-        return Err(Failure::usage(format!("--disk {asked} is less than the {least} GiB of the image {}", given.image.id))
-            .left("nothing was started")
-            .fix("give it as much, or leave it out"));
+        return Err(Failure::usage(format!(
+            "--disk {asked} is less than the {least} GiB of the image {}",
+            given.image.id
+        ))
+        .left("nothing was started")
+        .fix("give it as much, or leave it out"));
     }
     let settings = settings(given, id, lifetime);
     let name = format!("dayfly {}", given.job);

@@ -50,7 +50,8 @@ fn a_launch_is_spread_and_all_of_it_is_tagged() {
             assert_eq!((machine.http_tokens.as_str(), machine.hop_limit, machine.metadata_tags), ("required", 1, true));
             assert_eq!((machine.shutdown.as_str(), machine.key_name.as_deref()), ("terminate", None));
             assert_eq!(machine.role.as_ref(), Some(&ground.account.role));
-            let told: serde_json::Value = serde_json::from_str(machine.user_data.as_deref().expect("user data")).expect("JSON");
+            let told: serde_json::Value =
+                serde_json::from_str(machine.user_data.as_deref().expect("user data")).expect("JSON");
             assert_eq!(told["job"], "s3://test-bucket/job/");
             assert_eq!(told["launch"], launch.id.to_string());
             assert_eq!(told["max_lifetime_seconds"], 12 * 3600);
@@ -67,7 +68,10 @@ fn a_zone_without_capacity_is_passed_over() {
         ground.aws.set(Trouble::with_launches().in_zone(zone).no_capacity());
         let ended = ground.launch(&format!("-n 4 --spot --instance-type {TYPES}")).await;
         ended.expect(0, &["4 machines started", "InsufficientInstanceCapacity"]);
-        assert!(ground.up().len() == 4 && ground.up().iter().all(|machine| machine.zone != *zone && machine.market == "spot"));
+        assert!(
+            ground.up().len() == 4
+                && ground.up().iter().all(|machine| machine.zone != *zone && machine.market == "spot")
+        );
     });
 }
 
@@ -110,7 +114,15 @@ fn none_of_any_is_a_failure() {
     on_ground(async |ground| {
         ground.aws.set(Trouble::with_launches().no_capacity());
         let ended = ground.launch(&format!("-n 2 --spot --instance-type {TYPES}")).await;
-        ended.expect(1, &["error: none of 2 machines came", "InsufficientInstanceCapacity", "more instance types", "the job is as it was"]);
+        ended.expect(
+            1,
+            &[
+                "error: none of 2 machines came",
+                "InsufficientInstanceCapacity",
+                "more instance types",
+                "the job is as it was",
+            ],
+        );
         let [launch] = &ground.launches().await[..] else { panic!("one launch") };
         assert!(!launch.is_open());
     });
@@ -127,7 +139,10 @@ fn a_launch_cut_off_anywhere_and_run_again_starts_one_fleet() {
             let after = (ground.up().len(), ground.tokens().len());
             assert_eq!(after, (before.0 + 2, before.1 + 1), "cut off {point}: two machines and one token more");
             let launches = ground.launches().await;
-            assert!(launches.len() == nth + 1 && launches.iter().all(|l| !l.is_open()), "cut off {point}: {launches:#?}");
+            assert!(
+                launches.len() == nth + 1 && launches.iter().all(|l| !l.is_open()),
+                "cut off {point}: {launches:#?}"
+            );
         }
     });
 }
@@ -137,7 +152,10 @@ fn a_fallback_cut_off_goes_on_under_its_own_token() {
     on_ground(async |ground| {
         ground.aws.set(Trouble::with_launches().on_market("spot").no_capacity());
         let flags = format!("-n 2 --spot --instance-type {TYPES}");
-        for trouble in [Trouble::with("ec2", "CreateFleet").after(1).held(), Trouble::with("ec2", "CreateFleet").after(1).answer_held()] {
+        for trouble in [
+            Trouble::with("ec2", "CreateFleet").after(1).held(),
+            Trouble::with("ec2", "CreateFleet").after(1).answer_held(),
+        ] {
             let before = (ground.up().len(), ground.tokens().len());
             ground.cut_off(&flags, ground.aws.set(trouble)).await;
             ground.launch(&flags).await.expect(0, &["was cut off; it goes on", "2 machines started"]);
@@ -174,7 +192,8 @@ fn an_open_launch_with_other_parameters_is_named() {
 #[test]
 fn throttling_is_waited_out() {
     on_ground(async |ground| {
-        let slow = |action: &str| Trouble::with("ec2", action).refused("RequestLimitExceeded", "Request limit exceeded.");
+        let slow =
+            |action: &str| Trouble::with("ec2", action).refused("RequestLimitExceeded", "Request limit exceeded.");
         ground.aws.set(slow("CreateFleet").status(503).times(5));
         ground.aws.set(slow("CreateLaunchTemplateVersion").status(503).times(4));
         ground.launch(&format!("-n 1 --instance-type {TYPES}")).await.expect(0, &["1 machine started"]);
@@ -211,15 +230,25 @@ fn refusals_say_what_to_do() {
         let role = "arn:aws:iam::123456789012:role/dayfly-test";
         let why = json!({"allowed": false, "explicitDeny": false, "context": {
             "principal": {"arn": "arn:aws:iam::123456789012:user/me"}, "action": "iam:PassRole", "resource": role}});
-        refused(ground, fleet().denied(&why), &["iam:PassRole", role, "may not hand the agents' role", "nothing was started"]).await;
-        let why = json!({"allowed": false, "explicitDeny": true, "context": {"action": "ec2:RunInstances", "resource": "*"}});
+        refused(
+            ground,
+            fleet().denied(&why),
+            &["iam:PassRole", role, "may not hand the agents' role", "nothing was started"],
+        )
+        .await;
+        let why =
+            json!({"allowed": false, "explicitDeny": true, "context": {"action": "ec2:RunInstances", "resource": "*"}});
         refused(ground, fleet().denied(&why), &["ec2:RunInstances", "a policy denies it", "operator policy"]).await;
-        let silent = ground.aws.set(Trouble::with("sts", "DecodeAuthorizationMessage").refused("AccessDenied", "no").status(403));
+        let silent = ground
+            .aws
+            .set(Trouble::with("sts", "DecodeAuthorizationMessage").refused("AccessDenied", "no").status(403));
         refused(ground, fleet().denied(&why), &["UnauthorizedOperation", "may not do ec2:CreateFleet"]).await;
         silent.take_back();
-        let mismatch = fleet().refused("IdempotentParameterMismatch", "The client token has been used with other parameters");
+        let mismatch =
+            fleet().refused("IdempotentParameterMismatch", "The client token has been used with other parameters");
         refused(ground, mismatch, &["IdempotentParameterMismatch", "dayfly reap"]).await;
-        let expired = Trouble::with("ec2", "CreateLaunchTemplateVersion").refused("RequestExpired", "Request has expired.");
+        let expired =
+            Trouble::with("ec2", "CreateLaunchTemplateVersion").refused("RequestExpired", "Request has expired.");
         refused(ground, expired, &["RequestExpired", "credentials have expired", "log in again"]).await;
         let other = "The architecture 'x86_64' of the specified instance type does not match the architecture 'arm64' of the AMI";
         refused(ground, fleet().refused("InvalidParameterValue", other), &["architecture", "--arch"]).await;
@@ -231,7 +260,8 @@ fn refusals_say_what_to_do() {
 #[test]
 fn expired_credentials_and_a_bucket_elsewhere_are_said_before_anything() {
     on_ground(async |ground| {
-        let set = ground.aws.set(Trouble::with("s3", "GetObject").refused("ExpiredToken", "The provided token has expired."));
+        let set =
+            ground.aws.set(Trouble::with("s3", "GetObject").refused("ExpiredToken", "The provided token has expired."));
         ground.launch("-n 1").await.expect(1, &["ExpiredToken", "expired"]);
         set.take_back();
         let elsewhere = "The bucket you are attempting to access must be addressed using the specified endpoint.";
@@ -245,10 +275,19 @@ fn expired_credentials_and_a_bucket_elsewhere_are_said_before_anything() {
 fn what_no_image_fits_is_refused() {
     on_ground(async |ground| {
         let none = "nothing was started";
-        ground.launch("--instance-type m6g.large").await.expect(1, &["no image for arm64", "dayfly setup", "ami/README.md", none]);
+        ground
+            .launch("--instance-type m6g.large")
+            .await
+            .expect(1, &["no image for arm64", "dayfly setup", "ami/README.md", none]);
         ground.launch("--arch arm64").await.expect(1, &["no image for arm64", none]);
-        ground.launch("--instance-type m5.large,m6g.large").await.expect(2, &["m6g.large (arm64)", "one architecture", none]);
-        ground.launch("--instance-type g4dn.xlarge").await.expect(2, &["no image for g4dn.xlarge", "GPU", "dayfly:gpu", none]);
+        ground
+            .launch("--instance-type m5.large,m6g.large")
+            .await
+            .expect(2, &["m6g.large (arm64)", "one architecture", none]);
+        ground
+            .launch("--instance-type g4dn.xlarge")
+            .await
+            .expect(2, &["no image for g4dn.xlarge", "GPU", "dayfly:gpu", none]);
         ground.launch("--instance-type m5.tiny").await.expect(1, &["m5.tiny", "--instance-type", none]);
         ground.launch("--image no-such").await.expect(2, &["no image 'no-such'", none]);
         ground.aws.add_dayfly_image("99.1.0");
@@ -289,7 +328,10 @@ fn by_need_ec2_chooses_the_types() {
     on_ground(async |ground| {
         ground.launch("-n 2 --vcpus 4 --memory 16").await.expect(0, &["2 machines started"]);
         assert_eq!(ground.up().len(), 2);
-        assert_eq!(ground.launches().await[0].request.needs.as_ref().map(|n| (n.vcpus, n.memory_mib)), Some((4, 16_384)));
+        assert_eq!(
+            ground.launches().await[0].request.needs.as_ref().map(|n| (n.vcpus, n.memory_mib)),
+            Some((4, 16_384))
+        );
         ground.launch("--vcpus 100000").await.expect(2, &["no instance type", "ask for less"]);
     });
 }
@@ -317,7 +359,10 @@ fn without_a_deployment_flags_for_machines_are_an_error() {
     on_ground(async |ground| {
         let store = ground.world.server().store("test-bucket").await;
         store.delete("dayfly/deployment.json", None).await.expect("it is deleted");
-        ground.launch("--spot").await.expect(2, &["no deployment", "dayfly setup s3://test-bucket", "nothing was started"]);
+        ground
+            .launch("--spot")
+            .await
+            .expect(2, &["no deployment", "dayfly setup s3://test-bucket", "nothing was started"]);
         ground.launch("--here --spot").await.expect(2, &["--here", "nothing was started"]);
     });
 }

@@ -59,7 +59,10 @@ fn a_fleet_that_maintains_is_shut_off_before_its_machines_are_ended() {
         ground.cut_off(&format!("-n 2 --spot --maintain --instance-type {TYPES}"), held).await;
         assert_eq!(ground.up().len(), 2);
         ground.dayfly("cancel", "").await.expect(0, &[]);
-        ground.dayfly("reap", "--grace 0s --now --yes").await.expect(0, &["it had made fleet-", "deleted: its job is over"]);
+        ground
+            .dayfly("reap", "--grace 0s --now --yes")
+            .await
+            .expect(0, &["it had made fleet-", "deleted: its job is over"]);
         assert_eq!(ground.up().len(), 0);
     });
 }
@@ -76,7 +79,10 @@ fn what_never_reported_is_marked_then_ended_and_its_console_is_kept() {
         reports(ground, works, AgentState::Working).await;
         ground.aws.set_console(&hangs.id, "dayfly: cannot reach the bucket");
         let first = ground.dayfly("reap", "").await;
-        first.expect(0, &[&format!("{} condemned: it has not reported in 1 h", hangs.id), &format!("{} stays: it works", works.id)]);
+        first.expect(
+            0,
+            &[&format!("{} condemned: it has not reported in 1 h", hangs.id), &format!("{} stays: it works", works.id)],
+        );
         assert!(ground.aws.machine(&hangs.id).tags.contains_key(tags::CONDEMNED));
         assert_eq!(ground.up().len(), 2, "the first look ends nothing");
         ground.dayfly("reap", "").await.expect(0, &["condemned"]);
@@ -102,7 +108,10 @@ fn one_that_works_after_all_is_pardoned_and_never_ended() {
         // Past its lifetime, its job cancelled, at the first look: still it works.
         ground.aws.age(&machine.id, 24 * 3600);
         ground.dayfly("cancel", "").await.expect(0, &[]);
-        ground.dayfly("reap", "--now --yes --again 0s --grace 0s").await.expect(0, &["stays: it works, though past its lifetime"]);
+        ground
+            .dayfly("reap", "--now --yes --again 0s --grace 0s")
+            .await
+            .expect(0, &["stays: it works, though past its lifetime"]);
         assert!(ground.up().len() == 1 && !ground.aws.machine(&machine.id).tags.contains_key(tags::CONDEMNED));
     });
 }
@@ -135,7 +144,10 @@ fn ps_says_what_each_works_on() {
         let words = [first, second, "in0.dat", "has not reported", "spot", "on-demand", &machines[0].zone];
         ground.dayfly("ps", "").await.expect(0, &words);
         let json = ground.dayfly("ps", "--json").await;
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&json.said).expect("JSON")["machines"].as_array().map(Vec::len), Some(2));
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&json.said).expect("JSON")["machines"].as_array().map(Vec::len),
+            Some(2)
+        );
         ground.aws.end(first, End::Kill);
         let ended = ground.dayfly("ps", "").await;
         assert!(!ended.said.contains(first) && ended.said.contains(second), "{}", ended.said);
@@ -187,4 +199,3 @@ fn spot_and_fleets_do_not_stop_and_terminate_takes_the_fleet() {
         assert_eq!(ground.up().len(), 0);
     });
 }
-

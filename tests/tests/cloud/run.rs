@@ -32,7 +32,10 @@ fn a_signal_leaves_the_machines_and_says_how_to_end_them() {
         ground.world.until("the machines run", async || run.said().contains("2 machines started")).await;
         ground.world.until("it watches", async || run.said().lines().count() > 3).await;
         run.signal(Signal::INT);
-        run.ended().await.expect(4, &["go on by themselves", "dayfly watch s3://test-bucket/job/", "dayfly terminate s3://test-bucket/job/"]);
+        run.ended().await.expect(
+            4,
+            &["go on by themselves", "dayfly watch s3://test-bucket/job/", "dayfly terminate s3://test-bucket/job/"],
+        );
         assert_eq!(ground.up().len(), 2);
     });
 }
