@@ -39,7 +39,7 @@ async fn reports(ground: &Ground<'_>, machine: &Machine, state: AgentState) {
 fn a_launch_killed_at_any_point_is_found_and_ended() {
     on_ground(async |ground| {
         let flags = format!("-n 2 --instance-type {TYPES}");
-        for (point, trouble) in points(&ground.aws) {
+        for (point, trouble) in points() {
             ground.cut_off(&flags, ground.aws.set(trouble)).await;
             let ended = ground.dayfly("reap", "--grace 0s --now --yes").await;
             assert_eq!(ended.code, Some(0), "killed {point}: {}", ended.said);
