@@ -6,4 +6,5 @@ mod launch;
 mod machines;
 mod metadata;
 mod reap;
+mod refusals;
 mod run;
