@@ -90,7 +90,7 @@ fn what_never_reported_is_marked_then_ended_and_its_console_is_kept() {
         let last = ground.dayfly("reap", "--again 0s").await;
         last.expect(0, &[&format!("{} ended", hangs.id), "console saved: s3://test-bucket/job/logs/console/"]);
         let left: Vec<String> = ground.up().into_iter().map(|machine| machine.id).collect();
-        assert_eq!(left, [works.id.clone()]);
+        assert_eq!(left, std::slice::from_ref(&works.id));
         let key = ground.job.bucket.keys.console(&hangs.id);
         let (_, text) = ground.job.bucket.store().read(&key).await.expect("a read").expect("the console");
         assert!(String::from_utf8_lossy(&text).contains("cannot reach the bucket"));
