@@ -80,7 +80,9 @@ fn flags_become_the_request() {
 
 #[test]
 fn what_contradicts_itself_is_refused() {
-    for flags in ["-n 2 --spot --on-demand-base 3", "--maintain --linger", "--max-lifetime 1m", "--disk 7", "--maintain"] {
+    for flags in
+        ["-n 2 --spot --on-demand-base 3", "--maintain --linger", "--max-lifetime 1m", "--disk 7", "--maintain"]
+    {
         assert!(plan(flags, 1).is_err(), "{flags}");
     }
 }
