@@ -98,9 +98,9 @@ pub enum Command {
     /// Put a job in place: inputs, kernel, settings, task list
     Seed(SeedArgs),
     /// Start agents for a job
-    Launch(LaunchArgs),
+    Launch(Box<LaunchArgs>),
     /// Seed, launch and watch in one; the exit code says whether tasks failed
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Say how a job stands
     Status(StatusArgs),
     /// Follow a job until it is over

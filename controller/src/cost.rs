@@ -17,6 +17,7 @@ use crate::cli::CostArgs;
 use crate::cloud::{self, Cloud};
 use crate::control;
 use crate::failure::Result;
+use crate::human;
 use crate::observe::Observer;
 use crate::parts::{Parts, Patience};
 use crate::write;
@@ -55,20 +56,22 @@ async fn note(parts: &Parts, bucket: &JobBucket, cost: &Cost) -> Result<()> {
     Ok(())
 }
 
-/// Drains the job if it has cost as much as it may, `cap` dollars. Whether it did.
+/// Drains a job if it has cost as much as it may, `cap` dollars.
 ///
 /// # Errors
 /// A store that refuses.
-pub async fn hold_to(parts: &Parts, cloud: &Cloud, job: &Location, cap: &str) -> Result<bool> {
-    let bucket = parts.job(job, Patience::Long).await?;
-    let spent = Bill::draw(cloud, &bucket, parts.clock.now().wall, false).await?.cost();
+pub async fn hold_to(parts: &Parts, cloud: &Cloud, job: &JobBucket, cap: &str) -> Result<()> {
+    let spent = Bill::draw(cloud, job, parts.clock.now().wall, false).await?.cost();
     if cap.parse::<f64>().is_ok_and(|cap| spent.dollars < cap) {
-        return Ok(false);
+        if !spent.unknown.is_empty() {
+            let unknown = human::some(&spent.unknown);
+            parts.output().warn(format!("the cap of ${cap} is kept without what is unknown: {unknown}"));
+        }
+        return Ok(());
     }
     let why = format!("it has cost ${:.2}, and may cost ${cap}", spent.dollars);
-    parts.output().warn(format!("the job drains: {why}"));
-    control::drain_because(parts, &bucket, &why).await?;
-    Ok(true)
+    parts.output().warn(format!("{} drains: {why}", job.location));
+    control::drain_because(parts, job, &why).await
 }
 
 /// What a launch may cost, by prices of now, `types` being what EC2 chooses from; and why prices are unknown.

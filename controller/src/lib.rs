@@ -14,6 +14,7 @@ pub mod parts;
 pub mod settings;
 
 mod ask;
+mod cap;
 mod clean;
 mod cloud;
 mod control;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use dayfly_shared::clock::Timestamp;
 use dayfly_shared::exit::Exit;
 
+use crate::cap;
 use crate::cli::JobArg;
 use crate::failure::Result;
 use crate::human;
@@ -18,6 +19,8 @@ const SOON: Duration = Duration::from_secs(1);
 /// A look lists the results; for each page of 1,000 of them it waits so much longer, so that looking costs no more than
 /// some requests a second.
 const PER_PAGE: Duration = Duration::from_millis(500);
+/// Between two looks at what the job has cost, where it has a cap: prices are by the hour.
+const CAP: Duration = Duration::from_mins(1);
 /// Lines of agents in the live display: with the rest they fit on the smallest terminal (24 lines).
 const AGENT_LINES: usize = 16;
 
@@ -29,8 +32,13 @@ pub async fn command(parts: &Parts, args: &JobArg) -> Result<Exit> {
     let job = parts.settings.job(args.job.as_ref())?;
     let mut observer = Observer::new(parts.job(&job, Patience::Long).await?);
     let mut display = Display::new(parts);
+    let mut next_bill = parts.clock.now().at;
     let snapshot = loop {
         let snapshot = observer.look().await?;
+        if parts.clock.now().at >= next_bill {
+            next_bill = parts.clock.now().at.after(CAP);
+            cap::keep(parts, &snapshot).await?;
+        }
         match parts.output().json {
             true => display.stream(parts, &snapshot),
             false => display.show(parts, &snapshot),

@@ -39,12 +39,12 @@ pub fn judge(machine: &Machine, work: &Work, now: Timestamp, limits: Limits) -> 
         return Verdict::Keep(format!("it works{past}"));
     }
     match work.state {
-        None if age > limits.grace => return Verdict::Condemn("there is no job at its place".to_owned()),
+        None if age >= limits.grace => return Verdict::Condemn("there is no job at its place".to_owned()),
         // One that has just come up may find out by itself, and says so in its record.
-        Some(JobState::Over) if age > limits.grace || work.reports.contains_key(&machine.id) => {
+        Some(JobState::Over) if age >= limits.grace || work.reports.contains_key(&machine.id) => {
             return Verdict::Condemn("its job is over".to_owned());
         }
-        Some(JobState::Cancelled) if age > limits.grace || work.reports.contains_key(&machine.id) => {
+        Some(JobState::Cancelled) if age >= limits.grace || work.reports.contains_key(&machine.id) => {
             return Verdict::Condemn("its job is cancelled".to_owned());
         }
         _ => {}
@@ -56,7 +56,7 @@ pub fn judge(machine: &Machine, work: &Work, now: Timestamp, limits: Limits) -> 
         return Verdict::Condemn(format!("it is past its lifetime of {}", human::duration(lifetime)));
     }
     match work.reports.get(&machine.id) {
-        None if age > limits.grace => Verdict::Condemn(format!("it has not reported in {}", human::duration(age))),
+        None if age >= limits.grace => Verdict::Condemn(format!("it has not reported in {}", human::duration(age))),
         None => Verdict::Keep(format!("it is {} old, and may yet report", human::duration(age))),
         Some(report) => {
             let quiet = report.age.unwrap_or_default();
@@ -65,7 +65,7 @@ pub fn judge(machine: &Machine, work: &Work, now: Timestamp, limits: Limits) -> 
                 _ => "it was heard of last",
             };
             let said = format!("{what} {} ago", human::duration(quiet));
-            if quiet > limits.grace { Verdict::Condemn(said) } else { Verdict::Keep(said) }
+            if quiet >= limits.grace { Verdict::Condemn(said) } else { Verdict::Keep(said) }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `dayfly ps`: the machines of a job, and what each works on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -32,15 +32,14 @@ pub async fn ps(parts: &Parts, args: &PsArgs) -> Result<Exit> {
     let fleets = fleets::list(&cloud, &scope).await?;
     let now = parts.clock.now().wall;
     let mut works: BTreeMap<Location, Option<Work>> = BTreeMap::new();
-    for job in machines.iter().filter_map(|machine| machine.job.clone()) {
-        if !works.contains_key(&job) {
-            // One bucket that is gone or closed must not hide the machines that cost money.
-            let work = Work::read(parts, &job).await;
-            if let Err(failure) = &work {
-                parts.output().warn(failure);
-            }
-            works.insert(job, work.ok());
+    let jobs: BTreeSet<Location> = machines.iter().filter_map(|machine| machine.job.clone()).collect();
+    for job in jobs {
+        // One bucket that is gone or closed must not hide the machines that cost money.
+        let work = Work::read(parts, &job).await;
+        if let Err(failure) = &work {
+            parts.output().warn(failure);
         }
+        works.insert(job, work.ok());
     }
     let lines = machines
         .into_iter()

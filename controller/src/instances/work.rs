@@ -10,8 +10,9 @@ use dayfly_shared::job::Location;
 use dayfly_shared::records::{AgentRecord, AgentState, from_json};
 use dayfly_shared::store::{ListQuery, StoreExt as _};
 
+use super::is_job;
 use crate::failure::Result;
-use crate::observe::{JobState, Observer, Snapshot};
+use crate::observe::{JobState, Observer};
 use crate::parts::{Parts, Patience};
 
 /// As where agents are listed: so many leases without a sign of life, and something is wrong.
@@ -61,7 +62,10 @@ impl Work {
                 None => break,
             }
         }
-        let snapshot = look(Observer::new(bucket)).await?;
+        let snapshot = match is_job(parts, job).await? {
+            true => Some(Observer::new(bucket).look().await?),
+            false => None,
+        };
         let holders: Vec<AgentId> = snapshot
             .iter()
             .flat_map(|s| s.running.iter())
@@ -112,19 +116,5 @@ impl Work {
             true => format!("{} done, nothing in hand", report.record.done),
             false => format!("{}; {} done", crate::human::some(&names), report.record.done),
         }
-    }
-}
-
-/// A look at the job; none where there is none.
-async fn look(mut observer: Observer) -> Result<Option<Snapshot>> {
-    let there = observer.job().job_settings().await;
-    match observer.look().await {
-        Ok(snapshot) => Ok(Some(snapshot)),
-        // A place without any object of a job has machines and no job: that is known, and no failure.
-        Err(failure) if failure.to_string().starts_with("there is no job at") => {
-            there?;
-            Ok(None)
-        }
-        Err(failure) => Err(failure),
     }
 }

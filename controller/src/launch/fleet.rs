@@ -88,15 +88,17 @@ fn overrides(request: &Request) -> Vec<FleetLaunchTemplateOverridesRequest> {
         Market::Spot => request.max_price.clone(),
         Market::OnDemand => None,
     };
-    for subnet in &request.subnets {
-        let one = || FleetLaunchTemplateOverridesRequest::builder().subnet_id(subnet).set_max_price(max_price.clone());
-        if let Some(needs) = &request.needs {
-            all.push(one().instance_requirements(requirements(needs)).build());
-        }
-        for (order, name) in request.instance_types.iter().enumerate() {
-            let order = u32::try_from(order).unwrap_or(u32::MAX);
-            all.push(one().instance_type(InstanceType::from(name.as_str())).priority(f64::from(order)).build());
-        }
+    let one = |subnet: &String| {
+        FleetLaunchTemplateOverridesRequest::builder().subnet_id(subnet).set_max_price(max_price.clone())
+    };
+    if let Some(needs) = &request.needs {
+        all.extend(request.subnets.iter().map(|s| one(s).instance_requirements(requirements(needs)).build()));
+    }
+    for (order, name) in request.instance_types.iter().enumerate() {
+        let order = u32::try_from(order).unwrap_or(u32::MAX);
+        let kind = InstanceType::from(name.as_str());
+        let pools = request.subnets.iter();
+        all.extend(pools.map(|s| one(s).instance_type(kind.clone()).priority(f64::from(order)).build()));
     }
     all
 }
@@ -108,7 +110,8 @@ pub fn requirements(needs: &Needs) -> InstanceRequirementsRequest {
         .memory_mib(MemoryMiBRequest::builder().min(whole(needs.memory_mib)).build())
         .instance_generations(InstanceGeneration::Current);
     match needs.gpus {
-        0 => requirements.build(),
+        // Types with accelerators are not left out by themselves, and cost many times as much.
+        0 => requirements.accelerator_count(AcceleratorCountRequest::builder().max(0).build()).build(),
         gpus => requirements
             .accelerator_types(AcceleratorType::Gpu)
             .accelerator_count(AcceleratorCountRequest::builder().min(whole(gpus)).build())

@@ -21,6 +21,8 @@ pub struct Image {
     pub architecture: String,
     /// The root volume's device.
     pub root_device: String,
+    /// The root volume's size in GiB, as the image has it.
+    pub disk_gib: Option<u32>,
     /// Whether it has drivers for GPUs.
     pub gpu: bool,
     /// Where its agent comes from.
@@ -155,7 +157,10 @@ fn of(image: &Described, deployment: &Deployment, name: &str) -> Result<Image> {
             .fix(format!("tag the image if it has the agent, or: dayfly setup {} --agent FILE", deployment.place)));
         }
     };
+    let root = image.block_device_mappings().iter().find(|m| m.device_name() == image.root_device_name());
+    let size = root.and_then(|mapping| mapping.ebs()).and_then(|ebs| ebs.volume_size());
     Ok(Image {
+        disk_gib: size.and_then(|gib| u32::try_from(gib).ok()),
         // Both stock images name it so; an image that names none has no root volume to size.
         root_device: image.root_device_name().unwrap_or("/dev/xvda").to_owned(),
         gpu: tag(tags::GPU).is_some(),

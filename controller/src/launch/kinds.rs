@@ -121,6 +121,7 @@ mod tests {
             name: "mine".to_owned(),
             architecture: architecture.to_owned(),
             root_device: "/dev/xvda".to_owned(),
+            disk_gib: Some(8),
             gpu: false,
             agent: Agent::Inside("0.1.0".to_owned()),
         }

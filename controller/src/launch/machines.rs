@@ -51,7 +51,10 @@ const NO_SPOT: [&str; 5] = [
 /// # Errors
 /// Another launch is open, EC2 refuses, nobody answers.
 pub async fn launch(parts: &Parts, cloud: &Cloud, job: &JobBucket, planned: Launch) -> Result<Launch> {
-    let open = journal::all(job).await?.into_iter().find(|entry| entry.launch.is_open());
+    let mut open: Vec<Entry> = journal::all(job).await?.into_iter().filter(|entry| entry.launch.is_open()).collect();
+    // One that asked for the same comes before any other.
+    open.sort_by_key(|entry| !plan::same(&entry.launch, &planned));
+    let open = open.into_iter().next();
     let (mut entry, resumed) = match open {
         Some(entry) if plan::same(&entry.launch, &planned) => {
             let (id, by, at) = (entry.launch.id, &entry.launch.by, entry.launch.at);

@@ -34,7 +34,11 @@ pub async fn ground(parts: &Parts, job: &Location, args: &AgentsArgs) -> Result<
         }
         return Ok(Ground::Here);
     }
-    match cloud::find(parts, job).await? {
+    // Who may read the job alone may not look above it, and has machines nowhere.
+    let found = cloud::find(parts, job).await;
+    match found
+        .map_err(|f| f.during("looking for a deployment").fix("or pass --here to start agents on this machine"))?
+    {
         Some(deployment) => Ok(Ground::Ec2(Box::new(deployment))),
         None if machines.any() => {
             Err(Failure::usage(format!("there is no deployment at {job} or above it to launch from"))

@@ -88,6 +88,14 @@ pub fn launch(given: &Given<'_>, id: Nonce, at: Timestamp) -> Result<Launch> {
         return Err(Failure::usage("--maintain ends when nothing is left to do, and --linger waits for more")
             .fix("leave out one of them"));
     }
+    if machines.maintain && !deployment.fleet_shut_off {
+        return Err(Failure::usage(format!(
+            "--maintain makes a fleet that only agents end, and those of the deployment {} may not",
+            deployment.name
+        ))
+        .left("nothing was started")
+        .fix(format!("dayfly setup {} --fleet-shut-off; or leave out --maintain", deployment.place)));
+    }
     let lifetime = machines.max_lifetime.unwrap_or(LIFETIME);
     if lifetime < SHORTEST_LIFETIME {
         return Err(Failure::usage(format!("--max-lifetime of {} s is too short for a machine", lifetime.as_secs()))
@@ -97,6 +105,16 @@ pub fn launch(given: &Given<'_>, id: Nonce, at: Timestamp) -> Result<Launch> {
         return Err(Failure::new(format!("the deployment {} has no subnet to launch into", deployment.name))
             .left("nothing was started")
             .fix(format!("name one with --subnet, or run dayfly setup {} --subnet …", deployment.place)));
+    }
+    if let (Some(asked), Some(least)) = (machines.disk, given.image.disk_gib)
+        && asked < least
+    {
+        return Err(Failure::usage(format!(
+            "--disk {asked} is less than the {least} GiB of the image {}",
+            given.image.id
+        ))
+        .left("nothing was started")
+        .fix("give it as much, or leave it out"));
     }
     let settings = settings(given, id, lifetime);
     let name = format!("dayfly {}", given.job);
@@ -123,7 +141,7 @@ pub fn launch(given: &Given<'_>, id: Nonce, at: Timestamp) -> Result<Launch> {
         machine: Blueprint {
             user_data: user_data(&settings, given.image, deployment.place.bucket(), &deployment.region)?,
             root_device: given.image.root_device.clone(),
-            disk_gib: machines.disk,
+            disk_gib: machines.disk.or(given.image.disk_gib),
             instance_profile: deployment.instance_profile.name.clone(),
             security_groups: deployment.security_groups.iter().map(|group| group.id.clone()).collect(),
             lifetime_seconds: lifetime.as_secs(),
@@ -161,8 +179,7 @@ fn settings(given: &Given<'_>, id: Nonce, lifetime: Duration) -> InstanceSetting
         endpoint_url: given.endpoint_url.map(str::to_owned),
         region: Some(given.deployment.region.clone()),
         launch: Some(id),
-        // Without the right the agents' tries would only fill their logs; the fleet's own end is its lifetime.
-        shut_off_fleet: machines.maintain && given.deployment.fleet_shut_off,
+        shut_off_fleet: machines.maintain,
         max_lifetime_seconds: Some(lifetime.as_secs()),
         observe_seconds: machines.observe.map(|time| time.as_secs()),
         log_group: given.deployment.log_group.clone(),

@@ -37,6 +37,7 @@ fn plan(flags: &str, id: u64) -> Result<Launch> {
         name: "mine".to_owned(),
         architecture: "x86_64".to_owned(),
         root_device: "/dev/xvda".to_owned(),
+        disk_gib: Some(8),
         gpu: false,
         agent: Agent::Inside("0.1.0".to_owned()),
     };
@@ -79,7 +80,9 @@ fn flags_become_the_request() {
 
 #[test]
 fn what_contradicts_itself_is_refused() {
-    for flags in ["-n 2 --spot --on-demand-base 3", "--maintain --linger", "--max-lifetime 1m"] {
+    for flags in
+        ["-n 2 --spot --on-demand-base 3", "--maintain --linger", "--max-lifetime 1m", "--disk 7", "--maintain"]
+    {
         assert!(plan(flags, 1).is_err(), "{flags}");
     }
 }

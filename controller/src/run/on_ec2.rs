@@ -7,8 +7,8 @@ use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
 use dayfly_shared::launch::Launch;
 
+use crate::cap;
 use crate::cloud::Cloud;
-use crate::cost;
 use crate::failure::{Failure, Result};
 use crate::human;
 use crate::instances::{Machine, Scope, manage::there};
@@ -38,7 +38,8 @@ pub async fn stay(parts: &Parts, cloud: &Cloud, launch: &Launch, observer: &mut 
             failure.left("the machines go on by themselves")
         })?;
         display.show(parts, &snapshot);
-        if matches!(snapshot.state, JobState::Over | JobState::Cancelled) {
+        let drained = snapshot.state == JobState::Draining && snapshot.live_agents() == 0;
+        if drained || matches!(snapshot.state, JobState::Over | JobState::Cancelled) {
             display.clear();
             return Ok((snapshot.clone(), watch::exit(&snapshot)));
         }
@@ -64,12 +65,7 @@ pub async fn stay(parts: &Parts, cloud: &Cloud, launch: &Launch, observer: &mut 
 
 /// A look at the machines and the money; a failure if nobody works any more.
 async fn round(parts: &Parts, cloud: &Cloud, launch: &Launch, snapshot: &Snapshot) -> Result<Option<Failure>> {
-    if let Some(cap) = &launch.max_cost
-        && snapshot.state != JobState::Draining
-        && cost::hold_to(parts, cloud, &snapshot.job, cap).await?
-    {
-        return Ok(None);
-    }
+    cap::keep(parts, snapshot).await?;
     // Machines of other launches may work on it too; a fleet may yet bring some.
     let up = match there(cloud, &Scope::Job(snapshot.job.clone())).await {
         Ok(machines) => machines.iter().any(Machine::is_up),

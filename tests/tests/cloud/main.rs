@@ -8,6 +8,8 @@ mod machines;
 mod metadata;
 mod policies;
 mod reap;
+mod refusals;
 mod remote;
+mod run;
 mod setup;
 mod teardown;

@@ -39,7 +39,7 @@ async fn reports(ground: &Ground<'_>, machine: &Machine, state: AgentState) {
 fn a_launch_killed_at_any_point_is_found_and_ended() {
     on_ground(async |ground| {
         let flags = format!("-n 2 --instance-type {TYPES}");
-        for (point, trouble) in points(&ground.aws) {
+        for (point, trouble) in points() {
             ground.cut_off(&flags, ground.aws.set(trouble)).await;
             let ended = ground.dayfly("reap", "--grace 0s --now --yes").await;
             assert_eq!(ended.code, Some(0), "killed {point}: {}", ended.said);
@@ -90,7 +90,7 @@ fn what_never_reported_is_marked_then_ended_and_its_console_is_kept() {
         let last = ground.dayfly("reap", "--again 0s").await;
         last.expect(0, &[&format!("{} ended", hangs.id), "console saved: s3://test-bucket/job/logs/console/"]);
         let left: Vec<String> = ground.up().into_iter().map(|machine| machine.id).collect();
-        assert_eq!(left, [works.id.clone()]);
+        assert_eq!(left, std::slice::from_ref(&works.id));
         let key = ground.job.bucket.keys.console(&hangs.id);
         let (_, text) = ground.job.bucket.store().read(&key).await.expect("a read").expect("the console");
         assert!(String::from_utf8_lossy(&text).contains("cannot reach the bucket"));
