@@ -65,8 +65,9 @@ pub struct Bystander {
     ever_taken_out: BTreeSet<String>,
     attempts: BTreeSet<Attempt>,
     summary: Option<Summary>,
-    /// When an agent last saw a chunk's place in a listing of semaphores.
-    looked: BTreeMap<(usize, ChunkId), Duration>,
+    /// When an agent last saw a chunk's place in a listing of semaphores, and in one of results: it judges a chunk where both
+    /// cover it.
+    looked: [BTreeMap<(usize, ChunkId), Duration>; 2],
     /// Segments that an agent saw, read or listed.
     knows: BTreeSet<(usize, u32)>,
 }
@@ -95,7 +96,7 @@ impl Bystander {
             ever_taken_out: BTreeSet::new(),
             attempts: BTreeSet::new(),
             summary: None,
-            looked: BTreeMap::new(),
+            looked: Default::default(),
             knows: BTreeSet::new(),
         }
     }
@@ -390,16 +391,15 @@ impl Bystander {
                 self.on_read(agent, &entry.key);
             }
         }
-        if query.prefix != self.keys.semaphores() {
-            return;
-        }
+        let folders = [self.keys.semaphores(), self.keys.results()];
+        let Some(which) = folders.iter().position(|folder| *folder == query.prefix) else { return };
         let from = query.start_after.clone().unwrap_or_default();
         for chunk in self.chunks.keys() {
             // With the slug that may follow, a key sorts behind the bare one and before the next chunk's.
-            let key = Keys::before_chunk(&self.keys.semaphores(), *chunk);
+            let key = Keys::before_chunk(&folders[which], *chunk);
             let within = key >= from && page.next.as_ref().is_none_or(|next| key < *next);
             if within {
-                self.looked.insert((agent, *chunk), now);
+                self.looked[which].insert((agent, *chunk), now);
             }
         }
     }
@@ -418,7 +418,8 @@ impl Bystander {
             if self.results.contains_key(chunk) || !self.knows.contains(&(agent, chunk.segment)) {
                 continue;
             }
-            if self.looked.get(&(agent, *chunk)).is_none_or(|looked| *looked > since) {
+            let looked = self.looked.each_ref().map(|looks| looks.get(&(agent, *chunk)));
+            if looked.iter().min().copied().flatten().is_none_or(|looked| *looked > since) {
                 return Err(format!("guarantee 6: agent {agent} ended, and {chunk} had been free when it last looked"));
             }
         }

@@ -303,6 +303,9 @@ impl Store for FaultyStore {
             let page = self.world.store.list(&query).await?;
             let now = self.world.elapsed();
             self.world.state().bystander.on_list(self.agent, &query, &page, now);
+            let from = query.start_after.as_deref().unwrap_or_default();
+            let seen: Vec<(&str, u64)> = page.entries.iter().map(|entry| (entry.key.as_str(), entry.size)).collect();
+            trace!(self.world, "agent {} looks at {} from {from:?}: {seen:?}", self.agent, query.prefix);
             Ok(page)
         };
         let (page, _) = self.read("LIST", &query.prefix, Call::Read, look).await?;
