@@ -122,6 +122,7 @@ mod tests {
             by: String::new(),
             at: Timestamp::from_unix_ms(1000),
             request: request(),
+            max_cost: None,
             outcome: Some(dayfly_shared::launch::Outcome {
                 instances: ["i-1", "i-2"].map(launched).to_vec(),
                 ..Default::default()
@@ -149,6 +150,8 @@ mod tests {
         serde_json::from_value(serde_json::json!({
             "count": 2, "on_demand_base": 0, "market": "spot", "maintain": false, "instance_types": ["c7i.large"],
             "template": {"id": "lt-1", "version": "1", "image": "ami-1", "architecture": "x86_64"},
+            "machine": {"user_data": "", "root_device": "", "instance_profile": "", "security_groups": [],
+                "lifetime_seconds": 600},
             "subnets": [], "tags": {}
         }))
         .unwrap()

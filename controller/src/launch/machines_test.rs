@@ -28,6 +28,7 @@ fn asked(count: u32, market: Market) -> Launch {
             needs: None,
             subnets: vec!["subnet-1".to_owned()],
             max_price: None,
+            public_addresses: None,
             tags: BTreeMap::new(),
         },
         max_cost: None,
