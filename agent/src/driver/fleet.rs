@@ -102,6 +102,8 @@ mod tests {
         let text = String::new;
         let template = Template { id: text(), version: text(), image: text(), architecture: text() };
         let request = Request {
+            machine: Default::default(),
+            public_addresses: None,
             count: 1,
             on_demand_base: 0,
             market: Market::Spot,
@@ -114,7 +116,7 @@ mod tests {
             tags: Default::default(),
         };
         let at = Timestamp::default();
-        Launch { schema: 1, id: Nonce(7), client_token: text(), by: text(), at, request, outcome }
+        Launch { schema: 1, id: Nonce(7), client_token: text(), by: text(), at, request, max_cost: None, outcome }
     }
 
     fn read(launch: &Launch) -> Option<Vec<String>> {
