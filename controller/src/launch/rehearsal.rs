@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::types::{Filter, LaunchTemplateSpecification, ResourceType, TagSpecification};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use dayfly_shared::deployment::Deployment;
 use dayfly_shared::job::Location;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::ec2::{self, Planned};
 use super::fleet;
 use super::kinds::Kind;
+use super::template::tag_list;
 use crate::cli::AgentsArgs;
 use crate::cloud::{Cloud, code, decoded, explain};
 use crate::failure::Result;
@@ -121,6 +122,8 @@ async fn permissions(cloud: &Cloud, planned: &Planned) -> Check {
     let template = template.send().await.err();
     let template =
         template.map(|e| (code(&e).map(str::to_owned), message(e.as_service_error().and_then(|s| s.message()))));
+    let carried = [ResourceType::Instance, ResourceType::Volume]
+        .map(|kind| TagSpecification::builder().resource_type(kind).set_tags(Some(tag_list(&planned.launch))).build());
     let run = cloud
         .ec2()
         .run_instances()
@@ -130,12 +133,10 @@ async fn permissions(cloud: &Cloud, planned: &Planned) -> Check {
         .image_id(&request.template.image)
         .set_instance_type(planned.kinds.first().map(|kind| kind.name.as_str().into()))
         .set_subnet_id(request.subnets.first().cloned())
-        .set_security_group_ids(Some(request.machine.security_groups.clone()))
-        .iam_instance_profile(
-            aws_sdk_ec2::types::IamInstanceProfileSpecification::builder()
-                .name(&request.machine.instance_profile)
-                .build(),
-        );
+        .launch_template(
+            LaunchTemplateSpecification::builder().launch_template_id(&request.template.id).version("$Default").build(),
+        )
+        .set_tag_specifications(Some(carried.to_vec()));
     let run = run.send().await.err();
     let run = run.map(|e| (code(&e).map(str::to_owned), message(e.as_service_error().and_then(|s| s.message()))));
     for (action, answer) in

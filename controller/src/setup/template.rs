@@ -3,8 +3,8 @@
 use aws_sdk_ec2::types::{
     LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateEbsBlockDeviceRequest, LaunchTemplateHttpTokensState,
     LaunchTemplateIamInstanceProfileSpecificationRequest, LaunchTemplateInstanceMetadataOptionsRequest,
-    LaunchTemplateInstanceMetadataTagsState, RequestLaunchTemplateData, ResourceType, ResponseLaunchTemplateData,
-    ShutdownBehavior, TagSpecification, VolumeType,
+    LaunchTemplateInstanceMetadataTagsState, LaunchTemplateTagSpecificationRequest, RequestLaunchTemplateData,
+    ResourceType, ResponseLaunchTemplateData, ShutdownBehavior, TagSpecification, VolumeType,
 };
 use dayfly_shared::deployment::Deployment;
 use dayfly_shared::launch::tags;
@@ -40,7 +40,15 @@ pub fn data(deployment: &Deployment) -> RequestLaunchTemplateData {
         .metadata_options(metadata)
         .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
         .block_device_mappings(root)
+        // Whoever launches from it by hand makes nothing that would not be found again.
+        .set_tag_specifications(Some(carried(deployment)))
         .build()
+}
+
+fn carried(deployment: &Deployment) -> Vec<LaunchTemplateTagSpecificationRequest> {
+    let tags = ec2_tags(deployment, &format!("dayfly {}", deployment.name));
+    let of = |kind| LaunchTemplateTagSpecificationRequest::builder().resource_type(kind).set_tags(Some(tags.clone()));
+    [ResourceType::Instance, ResourceType::Volume].map(|kind| of(kind).build()).to_vec()
 }
 
 fn groups(deployment: &Deployment) -> Vec<String> {
@@ -55,6 +63,10 @@ fn is_good(standing: &ResponseLaunchTemplateData, deployment: &Deployment) -> bo
         && metadata.and_then(|m| m.http_tokens()) == Some(&LaunchTemplateHttpTokensState::Required)
         && metadata.and_then(|m| m.http_put_response_hop_limit()) == Some(HOPS)
         && standing.instance_initiated_shutdown_behavior() == Some(&ShutdownBehavior::Terminate)
+        && standing.tag_specifications().iter().any(|carried| {
+            carried.resource_type() == Some(&ResourceType::Instance)
+                && carried.tags().iter().any(|tag| tag.value() == Some(&deployment.name))
+        })
         && standing.block_device_mappings().iter().any(|device| {
             device.ebs().is_some_and(|ebs| ebs.encrypted() == Some(true) && ebs.volume_type() == Some(&VolumeType::Gp3))
         })
