@@ -47,6 +47,7 @@ pub async fn drain(parts: &Parts, args: &ControlArgs) -> Result<Exit> {
 ///
 /// # Errors
 /// A store that refuses.
+#[cfg(feature = "ec2")]
 pub async fn drain_because(parts: &Parts, job: &JobBucket, why: &str) -> Result<()> {
     tell(parts, job, ControlState::Draining, Some(why)).await.map(|_| ())
 }

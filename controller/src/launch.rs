@@ -1,27 +1,42 @@
 //! `dayfly launch`: starts agents, and stays with those that need it.
 
 mod crew;
+#[cfg(feature = "ec2")]
 mod ec2;
+#[cfg(feature = "ec2")]
 mod fleet;
+#[cfg(feature = "ec2")]
 mod image;
+#[cfg(feature = "ec2")]
 pub mod journal;
+#[cfg(feature = "ec2")]
 mod kinds;
+#[cfg(feature = "ec2")]
 mod machines;
 mod place;
+#[cfg(feature = "ec2")]
 mod plan;
+#[cfg(feature = "ec2")]
 mod rehearsal;
+#[cfg(feature = "ec2")]
 mod report;
+#[cfg(feature = "ec2")]
 mod template;
+#[cfg(feature = "ec2")]
 mod user_data;
 
 use std::fmt;
 
+#[cfg(feature = "ec2")]
 use dayfly_shared::deployment::Deployment;
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
 use serde::Serialize;
 
-use crate::cli::{JobArg, LaunchArgs};
+#[cfg(feature = "ec2")]
+use crate::cli::JobArg;
+use crate::cli::LaunchArgs;
+#[cfg(feature = "ec2")]
 use crate::cloud::Cloud;
 use crate::failure::Result;
 use crate::fleet::Member;
@@ -32,9 +47,12 @@ use crate::settings::Place;
 use crate::{status, watch};
 
 pub use crew::Crew;
+#[cfg(feature = "ec2")]
 pub use ec2::start;
+#[cfg(feature = "ec2")]
 pub use machines::found;
 pub use place::{Ground, ground};
+#[cfg(feature = "ec2")]
 pub use rehearsal::rehearse;
 
 /// `dayfly launch`.
@@ -55,8 +73,10 @@ pub async fn command(parts: &Parts, args: &LaunchArgs) -> Result<Exit> {
         }
         _ => {}
     }
-    if let Ground::Ec2(deployment) = place::ground(parts, &job, &args.agents).await? {
-        return on_ec2(parts, args, &deployment, &job).await;
+    match place::ground(parts, &job, &args.agents).await? {
+        #[cfg(feature = "ec2")]
+        Ground::Ec2(deployment) => return on_ec2(parts, args, &deployment, &job).await,
+        Ground::Here => {}
     }
     let mut crew = Crew::assemble(parts, &job, &args.agents).await?;
     let agents = crew.launch(parts, &args.agents).await?;
@@ -77,6 +97,7 @@ pub async fn command(parts: &Parts, args: &LaunchArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+#[cfg(feature = "ec2")]
 async fn on_ec2(parts: &Parts, args: &LaunchArgs, deployment: &Deployment, job: &Location) -> Result<Exit> {
     let cloud = Cloud::connect_in(parts, Some(&deployment.region)).await?;
     if args.agents.machines.dry_run {

@@ -14,26 +14,33 @@ pub mod parts;
 pub mod settings;
 
 mod ask;
+#[cfg(feature = "ec2")]
 mod cap;
 mod clean;
+#[cfg(feature = "ec2")]
 mod cloud;
 mod control;
+#[cfg(feature = "ec2")]
 mod cost;
 mod doctor;
 mod fetch;
 mod host;
+#[cfg(feature = "ec2")]
 mod instances;
 mod jobs;
 mod launch;
 mod merge;
 mod names;
+#[cfg(feature = "ec2")]
 mod policy;
 mod progress;
+#[cfg(feature = "ec2")]
 mod remote;
 mod retry;
 mod run;
 mod seed;
 mod serve;
+#[cfg(feature = "ec2")]
 mod setup;
 mod status;
 mod stop;
@@ -70,16 +77,45 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Jobs(args) => jobs::command(&parts, args).await,
         Command::Clean(args) => clean::command(&parts, args).await,
         Command::Doctor(args) => doctor::command(&parts, args).await,
+        #[cfg(feature = "ec2")]
         Command::Setup(args) => setup::setup(&parts, args).await,
+        #[cfg(feature = "ec2")]
         Command::Teardown(args) => setup::teardown(&parts, args).await,
+        #[cfg(feature = "ec2")]
         Command::Ps(args) => instances::ps(&parts, args).await,
+        #[cfg(feature = "ec2")]
         Command::Stop(args) => instances::stop(&parts, args).await,
+        #[cfg(feature = "ec2")]
         Command::Start(args) => instances::start(&parts, args).await,
+        #[cfg(feature = "ec2")]
         Command::Terminate(args) => instances::terminate(&parts, args).await,
+        #[cfg(feature = "ec2")]
         Command::Reap(args) => instances::reap(&parts, args).await,
+        #[cfg(feature = "ec2")]
         Command::Exec(args) => remote::exec(&parts, args).await,
+        #[cfg(feature = "ec2")]
         Command::Connect(args) => remote::connect(&parts, args).await,
+        #[cfg(feature = "ec2")]
         Command::Cost(args) => cost::cost(&parts, args).await,
+        #[cfg(not(feature = "ec2"))]
+        Command::Setup(_)
+        | Command::Teardown(_)
+        | Command::Ps(_)
+        | Command::Stop(_)
+        | Command::Start(_)
+        | Command::Terminate(_)
+        | Command::Reap(_)
+        | Command::Exec(_)
+        | Command::Connect(_)
+        | Command::Cost(_) => Err(without_ec2()),
         Command::Serve(args) => serve::command(&parts, args).await,
     }
+}
+
+/// This program was built without the feature `ec2`.
+#[cfg(not(feature = "ec2"))]
+fn without_ec2() -> failure::Failure {
+    failure::Failure::usage("this dayfly was built without machines on EC2")
+        .left("nothing was done")
+        .fix("build it whole: cargo build -p dayfly-controller")
 }

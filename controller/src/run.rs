@@ -1,5 +1,6 @@
 //! `dayfly run`: seed, launch, watch and, if asked, fetch.
 
+#[cfg(feature = "ec2")]
 mod on_ec2;
 
 use std::fmt;
@@ -8,10 +9,13 @@ use dayfly_shared::exit::Exit;
 use serde::{Serialize, Serializer};
 
 use crate::cli::{RunArgs, SeedArgs};
+#[cfg(feature = "ec2")]
 use crate::cloud::Cloud;
 use crate::failure::{Failure, Result};
 use crate::fetch::{self, FetchReport};
-use crate::launch::{Crew, Ground, ground, rehearse, start};
+use crate::launch::{Crew, Ground, ground};
+#[cfg(feature = "ec2")]
+use crate::launch::{rehearse, start};
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
 use crate::seed::{self, SeedReport};
@@ -26,6 +30,7 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
     let job = parts.settings.job(args.seed.job.job.as_ref())?;
     // Where agents would run is settled before anything is copied.
     let ground = ground(parts, &job, &args.agents).await?;
+    #[cfg(feature = "ec2")]
     if args.agents.machines.dry_run
         && let Ground::Ec2(deployment) = &ground
     {
@@ -48,6 +53,7 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
     };
     let observer = observer.insert(Observer::new(parts.job(&job, Patience::Long).await?));
     let before = observer.look().await?;
+    #[cfg(feature = "ec2")]
     let mut machines = None;
     let (snapshot, exit) = match before.state {
         JobState::Over if !args.agents.linger => {
@@ -59,6 +65,7 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
                 .left("it is seeded; no agent was started"));
         }
         _ => match &ground {
+            #[cfg(feature = "ec2")]
             Ground::Ec2(deployment) => {
                 let cloud = Cloud::connect_in(parts, Some(&deployment.region)).await?;
                 let (launch, report) = start(parts, &cloud, deployment, &job, &args.agents).await?;
@@ -84,6 +91,7 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
         }
         _ => None,
     };
+    #[cfg(feature = "ec2")]
     if let Some((cloud, launch)) = machines.filter(|_| !matches!(exit, Exit::Drained)) {
         on_ec2::see_off(parts, &cloud, &job, &launch, args.agents.machines.observe).await?;
     }

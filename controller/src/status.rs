@@ -7,6 +7,7 @@ use dayfly_shared::clock::Timestamp;
 use dayfly_shared::exit::Exit;
 use serde::{Serialize, Serializer};
 
+#[cfg(feature = "ec2")]
 use crate::cap;
 use crate::cli::StatusArgs;
 use crate::failure::Result;
@@ -25,6 +26,7 @@ pub async fn command(parts: &Parts, args: &StatusArgs) -> Result<Exit> {
     let job = parts.settings.job(args.job.job.as_ref())?;
     let mut observer = Observer::new(parts.job(&job, Patience::Brief).await?);
     let snapshot = observer.look().await?;
+    #[cfg(feature = "ec2")]
     cap::keep(parts, &snapshot).await?;
     let shown = if args.all { usize::MAX } else { SHOWN };
     parts.output().result(&StatusReport { snapshot: &snapshot, now: parts.clock.now().wall, shown });

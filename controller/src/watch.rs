@@ -5,6 +5,7 @@ use std::time::Duration;
 use dayfly_shared::clock::Timestamp;
 use dayfly_shared::exit::Exit;
 
+#[cfg(feature = "ec2")]
 use crate::cap;
 use crate::cli::JobArg;
 use crate::failure::Result;
@@ -20,6 +21,7 @@ const SOON: Duration = Duration::from_secs(1);
 /// some requests a second.
 const PER_PAGE: Duration = Duration::from_millis(500);
 /// Between two looks at what the job has cost, where it has a cap: prices are by the hour.
+#[cfg(feature = "ec2")]
 const CAP: Duration = Duration::from_mins(1);
 /// Lines of agents in the live display: with the rest they fit on the smallest terminal (24 lines).
 const AGENT_LINES: usize = 16;
@@ -32,9 +34,11 @@ pub async fn command(parts: &Parts, args: &JobArg) -> Result<Exit> {
     let job = parts.settings.job(args.job.as_ref())?;
     let mut observer = Observer::new(parts.job(&job, Patience::Long).await?);
     let mut display = Display::new(parts);
+    #[cfg(feature = "ec2")]
     let mut next_bill = parts.clock.now().at;
     let snapshot = loop {
         let snapshot = observer.look().await?;
+        #[cfg(feature = "ec2")]
         if parts.clock.now().at >= next_bill {
             next_bill = parts.clock.now().at.after(CAP);
             cap::keep(parts, &snapshot).await?;

@@ -1,9 +1,11 @@
 //! Where a job's agents run: on this machine, or on EC2.
 
+#[cfg(feature = "ec2")]
 use dayfly_shared::deployment::Deployment;
 use dayfly_shared::job::Location;
 
 use crate::cli::AgentsArgs;
+#[cfg(feature = "ec2")]
 use crate::cloud;
 use crate::failure::{Failure, Result};
 use crate::parts::Parts;
@@ -14,6 +16,7 @@ pub enum Ground {
     /// As processes of this machine.
     Here,
     /// On machines of their own.
+    #[cfg(feature = "ec2")]
     Ec2(Box<Deployment>),
 }
 
@@ -34,13 +37,23 @@ pub async fn ground(parts: &Parts, job: &Location, args: &AgentsArgs) -> Result<
         }
         return Ok(Ground::Here);
     }
+    on_machines(parts, job, args).await
+}
+
+#[cfg(not(feature = "ec2"))]
+async fn on_machines(_parts: &Parts, _job: &Location, args: &AgentsArgs) -> Result<Ground> {
+    if args.machines.any() { Err(crate::without_ec2()) } else { Ok(Ground::Here) }
+}
+
+#[cfg(feature = "ec2")]
+async fn on_machines(parts: &Parts, job: &Location, args: &AgentsArgs) -> Result<Ground> {
     // Who may read the job alone may not look above it, and has machines nowhere.
     let found = cloud::find(parts, job).await;
     match found
         .map_err(|f| f.during("looking for a deployment").fix("or pass --here to start agents on this machine"))?
     {
         Some(deployment) => Ok(Ground::Ec2(Box::new(deployment))),
-        None if machines.any() => {
+        None if args.machines.any() => {
             Err(Failure::usage(format!("there is no deployment at {job} or above it to launch from"))
                 .left("nothing was started")
                 .fix(format!("run: dayfly setup s3://{}; or leave out the options for machines", job.bucket())))
