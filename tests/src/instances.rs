@@ -95,8 +95,9 @@ impl Instances {
                     let instance = self.boot(machine);
                     self.running.insert(instance.machine.id.clone(), instance);
                 }
-                // A machine that is off runs nothing. The process that powered it off may still be on its way out.
-                Some(instance) if !machine.runs() => instance.agent.end(),
+                // A machine that is off runs nothing. The process that powered it off is on its way out, and its exit code
+                // is worth seeing.
+                Some(instance) if !machine.runs() && instance.power_offs().is_empty() => instance.agent.end(),
                 _ => {}
             }
         }
