@@ -1,27 +1,34 @@
 //! What launches stand on: an account with a deployment in it, and a job.
 
-use dayfly_shared::deployment::{Deployment, Resource, Subnet, key};
+use dayfly_shared::deployment::{Deployment, key};
 use dayfly_shared::job::Location;
 use dayfly_shared::launch::Launch;
 use dayfly_shared::records::to_json;
 use dayfly_shared::store::{Attributes, Condition, StoreExt};
-use dayfly_tests::aws::{ACCOUNT, Account, Aws, Machine, Set};
+use dayfly_tests::aws::{Aws, Machine, Set};
+use dayfly_tests::policy::{Judge, Principal};
 use dayfly_tests::program::Ended;
-use dayfly_tests::server::REGION;
 use dayfly_tests::{Job, Kind, Layout, Program, World, run, world};
+use serde_json::Value;
 
 /// Two types that the stand-in has, for flags.
 pub const TYPES: &str = "m5.large,c5.large";
+
+/// Who sets up, and who runs jobs: access keys of their own, so that their calls can be told apart.
+const SETTER: &str = "THEADMINISTRATOR";
+const RUNNER: &str = "THEOPERATOR";
+const NAME: &str = "test";
 
 /// A world with a deployment and a job.
 pub struct Ground<'w> {
     pub world: &'w World,
     pub aws: Aws,
-    pub account: Account,
     pub job: Job<'w>,
+    /// The policy that setup prints for who runs jobs.
+    policy: Value,
 }
 
-/// Runs a test on it.
+/// Runs a test on it, and holds every call of the operator against the policy that setup prints for one.
 pub fn on_ground(body: impl AsyncFn(&mut Ground<'_>)) {
     on_ground_with(|_| {}, body);
 }
@@ -31,52 +38,38 @@ pub fn on_ground_with(before: impl Fn(&Aws), body: impl AsyncFn(&mut Ground<'_>)
     run(Kind::Aws, async |world: &World| {
         let aws = world.aws();
         before(&aws);
-        let account = Account::make(&aws);
+        aws.add_dayfly_image(env!("CARGO_PKG_VERSION"));
+        let place = format!("s3://{}", world::BUCKET);
+        let setup = ["setup", &place, "--name", NAME, "--fleet-shut-off", "--ssm"];
+        as_who(world, SETTER, &setup).ended().await.expect(0, &["made      role"]);
+        let printed = as_who(world, SETTER, &[&setup[..], &["--print"]].concat()).ended().await;
+        let policy = serde_json::from_str::<Value>(&printed.said).expect("JSON")["policies"]["operator_run"].take();
         let job = Layout::new(4).unwatched().lay_out(world).await;
-        let mut ground = Ground { world, aws, account, job };
-        ground.deploy(&ground.deployment()).await;
+        let mut ground = Ground { world, aws, job, policy };
         body(&mut ground).await;
+        ground.judge();
     });
 }
 
+fn as_who(world: &World, key: &str, words: &[&str]) -> Program {
+    world.start_dayfly_with(words, |command| {
+        command.env("AWS_ACCESS_KEY_ID", key);
+    })
+}
+
 impl Ground<'_> {
-    /// The record that setup writes.
-    pub fn deployment(&self) -> Deployment {
-        let made = |name: &str, id: &str| Resource { name: name.to_owned(), id: id.to_owned(), made: true };
-        let account = &self.account;
-        Deployment {
-            schema: 1,
-            name: "test".to_owned(),
-            place: Location::new(world::BUCKET, "").expect("a place"),
-            account: ACCOUNT.to_owned(),
-            region: REGION.to_owned(),
-            by: "a test".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            at: Default::default(),
-            role: made(&account.role, &account.role),
-            instance_profile: made(&account.profile, &account.profile),
-            launch_template: made("dayfly-test", &account.template),
-            vpc: "vpc-1".to_owned(),
-            subnets: account
-                .subnets
-                .iter()
-                .take(3)
-                .map(|(id, zone)| Subnet { id: id.clone(), zone: zone.clone(), public: true })
-                .collect(),
-            security_groups: vec![made("dayfly-test", &account.group)],
-            made_bucket: false,
-            kms_key: None,
-            ssm: false,
-            fleet_shut_off: true,
-            log_group: None,
-            ecr_repository: None,
-            agents: Vec::new(),
-            isolate: false,
-            keep_logs_days: None,
-            ecr_push: false,
-            owner: "somebody".to_owned(),
-            project: "tests".to_owned(),
-        }
+    /// Every call of the operator is allowed by the policy that setup prints.
+    fn judge(&self) {
+        let judge = Judge::of(Principal::user("operator")).identity("operator_run", &self.policy);
+        assert_eq!(judge.refused(&self.aws.calls_by(RUNNER)), Vec::<String>::new(), "calls of the operator");
+    }
+
+    /// The record that setup wrote.
+    pub async fn deployment(&self) -> Deployment {
+        let store = self.world.server().store(world::BUCKET).await;
+        let place = Location::new(world::BUCKET, "").expect("a place");
+        let (_, bytes) = store.read(&key(&place)).await.expect("a read").expect("the record");
+        serde_json::from_slice(&bytes).expect("the record of a deployment")
     }
 
     /// Writes it.
@@ -87,11 +80,16 @@ impl Ground<'_> {
         store.put(&key, body, &Attributes::json(), &Condition::Overwrite).await.expect("the record is written");
     }
 
+    /// Starts `dayfly`, as the operator.
+    pub fn start(&self, words: &[&str]) -> Program {
+        as_who(self.world, RUNNER, words)
+    }
+
     /// Starts `dayfly launch` with these flags.
     pub fn start_launch(&self, flags: &str) -> Program {
         let url = self.job.url();
         let words = ["launch", &url].into_iter().chain(flags.split_whitespace()).collect::<Vec<_>>();
-        self.world.start_dayfly(&words)
+        self.start(&words)
     }
 
     /// The same to its end.
@@ -103,7 +101,7 @@ impl Ground<'_> {
     pub async fn dayfly(&self, verb: &str, flags: &str) -> Ended {
         let url = self.job.url();
         let words = [verb, &url].into_iter().chain(flags.split_whitespace()).collect::<Vec<_>>();
-        self.world.dayfly(&words).await
+        self.start(&words).ended().await
     }
 
     /// The machines that run.

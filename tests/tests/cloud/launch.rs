@@ -33,7 +33,7 @@ fn a_launch_is_spread_and_all_of_it_is_tagged() {
         ended.expect(0, &["5 machines started for s3://test-bucket/job/", "4 spot", "1 on-demand", "dayfly watch"]);
         let machines = ground.up();
         let zones: BTreeSet<_> = machines.iter().map(|m| m.zone.clone()).collect();
-        assert_eq!((machines.len(), zones.len()), (5, 3), "{machines:#?}");
+        assert!(machines.len() == 5 && zones.len() > 2, "{machines:#?}");
         let [launch] = &ground.launches().await[..] else { panic!("one launch") };
         assert!(!launch.is_open());
         for machine in &machines {
@@ -48,7 +48,7 @@ fn a_launch_is_spread_and_all_of_it_is_tagged() {
             assert_eq!((volume.encrypted, volume.kind.as_str(), volume.size), (true, "gp3", 30));
             assert_eq!((machine.http_tokens.as_str(), machine.hop_limit, machine.metadata_tags), ("required", 1, true));
             assert_eq!((machine.shutdown.as_str(), machine.key_name.as_deref()), ("terminate", None));
-            assert_eq!(machine.role.as_ref(), Some(&ground.account.role));
+            assert_eq!(machine.role.as_ref(), Some(&ground.deployment().await.role.name));
             let told: serde_json::Value =
                 serde_json::from_str(machine.user_data.as_deref().expect("user data")).expect("JSON");
             assert_eq!(told["job"], "s3://test-bucket/job/");
@@ -63,7 +63,7 @@ fn a_launch_is_spread_and_all_of_it_is_tagged() {
 #[test]
 fn a_zone_without_capacity_is_passed_over() {
     on_ground(async |ground| {
-        let (_, zone) = &ground.account.subnets[0];
+        let zone = &ground.deployment().await.subnets[0].zone;
         ground.aws.set(Trouble::with_launches().in_zone(zone).no_capacity());
         let ended = ground.launch(&format!("-n 4 --spot --instance-type {TYPES}")).await;
         ended.expect(0, &["4 machines started", "InsufficientInstanceCapacity"]);
@@ -218,7 +218,7 @@ fn a_stock_image_gets_the_boot_script() {
         ground.aws.set_parameter("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64", &image);
         let ended = ground.launch(&format!("--image al2023 --instance-type {TYPES}")).await;
         ended.expect(1, &["no agent program for x86_64", "dayfly setup s3://test-bucket/ --agent FILE"]);
-        let mut deployment = ground.deployment();
+        let mut deployment = ground.deployment().await;
         deployment.agents.push(AgentProgram {
             architecture: "x86_64".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

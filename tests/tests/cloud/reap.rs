@@ -123,12 +123,12 @@ fn the_whole_account_is_looked_at_from_anywhere() {
         for machine in ground.up() {
             ground.aws.age(&machine.id, 3600);
         }
-        ground.world.dayfly(&["ps"]).await.expect(0, &["has not reported", "on-demand", "running"]);
-        ground.world.dayfly(&["reap", "--now", "--dry-run"]).await.expect(0, &["would be ended"]);
+        ground.start(&["ps"]).ended().await.expect(0, &["has not reported", "on-demand", "running"]);
+        ground.start(&["reap", "--now", "--dry-run"]).ended().await.expect(0, &["would be ended"]);
         assert_eq!(ground.up().len(), 2);
-        ground.world.dayfly(&["reap", "--now"]).await.expect(2, &["--yes"]);
+        ground.start(&["reap", "--now"]).ended().await.expect(2, &["--yes"]);
         assert_eq!(ground.up().len(), 2);
-        ground.world.dayfly(&["reap", "--now", "--yes"]).await.expect(0, &["ended"]);
+        ground.start(&["reap", "--now", "--yes"]).ended().await.expect(0, &["ended"]);
         assert_eq!(ground.up().len(), 0);
     });
 }

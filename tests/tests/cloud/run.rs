@@ -11,7 +11,7 @@ fn a_job_is_run_to_its_end_and_its_machines_are_gone() {
     on_ground(async |ground| {
         let url = ground.job.url();
         let arguments = ["run", &url, "-n", "2", "--spot", "--instance-type", TYPES, "--fetch", "results"];
-        let mut run = ground.world.start_dayfly(&arguments);
+        let mut run = ground.start(&arguments);
         let mut machines = Instances::new(&ground.aws, ground.job.location(), ground.world.folder());
         machines.until("dayfly run has ended", async |_| !run.runs()).await;
         let ended = run.ended().await;
@@ -28,7 +28,7 @@ fn a_job_is_run_to_its_end_and_its_machines_are_gone() {
 fn a_signal_leaves_the_machines_and_says_how_to_end_them() {
     on_ground(async |ground| {
         let url = ground.job.url();
-        let mut run = ground.world.start_dayfly(&["run", &url, "-n", "2", "--instance-type", TYPES]);
+        let mut run = ground.start(&["run", &url, "-n", "2", "--instance-type", TYPES]);
         ground.world.until("the machines run", async || run.said().contains("2 machines started")).await;
         ground.world.until("it watches", async || run.said().lines().count() > 3).await;
         run.signal(Signal::INT);
@@ -44,7 +44,7 @@ fn a_signal_leaves_the_machines_and_says_how_to_end_them() {
 fn machines_that_all_end_too_early_are_said() {
     on_ground(async |ground| {
         let url = ground.job.url();
-        let mut run = ground.world.start_dayfly(&["run", &url, "-n", "1", "--instance-type", TYPES]);
+        let mut run = ground.start(&["run", &url, "-n", "1", "--instance-type", TYPES]);
         ground.world.until("the machine runs", async || ground.up().len() == 1).await;
         ground.aws.end(&ground.up()[0].id, End::Kill);
         run.ended().await.expect(1, &["all machines ended before the job was over", "4 tasks to do", "dayfly launch"]);
