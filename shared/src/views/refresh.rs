@@ -341,7 +341,9 @@ impl Refresh {
                 let completed: BTreeSet<String> = self.wanted(View::Completed).into_iter().collect();
                 let mut lines = self.lines(View::Tasklist);
                 lines.retain(|n| !completed.contains(n) && self.ledger.fate(n) != Some(Fate::Failed));
-                extend(lines, self.ledger.names(Fate::Open))
+                // One that was given up, listed anew and then committed by a late attempt is done, and open all the same.
+                let open = self.ledger.names(Fate::Open).into_iter().filter(|n| !completed.contains(&**n)).collect();
+                extend(lines, open)
             }
         }
     }
