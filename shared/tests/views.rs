@@ -260,6 +260,22 @@ fn a_given_up_task_is_tried_again_only_when_somebody_lists_it_anew() {
     assert_eq!(bucket.lines(View::Failed), BTreeSet::from(["a".to_owned()]));
 }
 
+/// Given up, listed anew, and then committed by a late attempt of before: another refresher, which saw that, has it in
+/// completed.txt, and the new task is open all the same.
+#[test]
+fn what_is_completed_is_not_listed_as_open() {
+    let quiet = StdDice::seeded(5);
+    let mut bucket = Bucket::default();
+    bucket.put_view(View::Tasklist, join_lines(["a", "b"]), false);
+    settle(&mut bucket, &mut refresher(1), &quiet);
+    bucket.outputs.insert("a".to_owned());
+    bucket.put_view(View::Completed, join_lines(["a"]), true);
+    bucket.put_view(View::Tasklist, join_lines(["b"]), true);
+    settle(&mut bucket, &mut refresher(2), &quiet);
+    assert_eq!(bucket.lines(View::Tasklist), BTreeSet::from(["b".to_owned()]));
+    assert_eq!(bucket.lines(View::Completed), BTreeSet::from(["a".to_owned()]));
+}
+
 #[test]
 fn a_line_put_into_completed_by_hand_stays_only_if_its_output_stands() {
     let dice = StdDice::seeded(3);
