@@ -24,6 +24,8 @@ use dayfly_shared::clock::Clock;
 pub use ec2::Ec2Fleet;
 pub use logs::{Lines, LogGroup};
 
+use crate::instance::chain;
+
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Credentials are asked for again this long before they expire: those of an instance's role are renewed earlier.
@@ -175,16 +177,6 @@ fn suffix(region: &str) -> &'static str {
         }
     }
     "amazonaws.com"
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -52,7 +52,8 @@ impl Default for Imds {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error and what caused it, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
