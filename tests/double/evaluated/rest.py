@@ -40,11 +40,17 @@ def _iam(call, action):
         service = asked.get("AWSServiceName")
         return [(action, f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{service}/*", {"iam:AWSServiceName": service})]
     if profile:
-        found = [(action, f"arn:aws:iam::{ACCOUNT}:instance-profile/{profile}", _tags(call))]
+        arn, tags = f"arn:aws:iam::{ACCOUNT}:instance-profile/{profile}", _tags(call)
+        found = [(action, arn, tags)]
+        # IAM user guide, "Tag instance profiles": tags at creation need the permission to tag, too.
+        if call.action == "CreateInstanceProfile" and tags:
+            found.append(("iam:TagInstanceProfile", arn, tags))
         # AddRoleToInstanceProfile, "Note": the caller has to be allowed to pass the role.
         return found + ([("iam:PassRole", role_arn, {})] if call.action == "AddRoleToInstanceProfile" else [])
     if role:
-        return [(action, role_arn, context)]
+        found = [(action, role_arn, context)]
+        # IAM user guide, "Tag IAM roles": likewise.
+        return found + ([("iam:TagRole", role_arn, context)] if call.action == "CreateRole" and context else [])
     return [(action, name or "*", {})]
 
 
@@ -90,7 +96,10 @@ def _ecr(call, action):
     name = call.asked.get("repositoryName") or next(iter(call.asked.get("repositoryNames") or []), None)
     if call.action == "GetAuthorizationToken":
         return [(action, "*", {})]
-    return [(action, f"arn:aws:ecr:{call.region}:{ACCOUNT}:repository/{name or '*'}", _tags(call))]
+    arn, tags = f"arn:aws:ecr:{call.region}:{ACCOUNT}:repository/{name or '*'}", _tags(call)
+    found = [(action, arn, tags)]
+    # ECR user guide, "Tagging a private repository": tags at creation need the permission to tag, too.
+    return found + ([("ecr:TagResource", arn, tags)] if call.action == "CreateRepository" and tags else [])
 
 
 def _quotas(call, action):

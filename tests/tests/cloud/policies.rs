@@ -1,9 +1,11 @@
 //! The policies that setup prints and puts: shown without a network, enough for what they are for, and no more.
 
-use dayfly_tests::aws::{ACCOUNT, Aws, Check, OPERATOR};
+use dayfly_tests::aws::{ACCOUNT, Aws, Check};
 use dayfly_tests::policy::{Judge, Principal};
 use dayfly_tests::{Kind, World, run};
 use serde_json::Value;
+
+use crate::court::printed;
 
 const NEW: &str = "s3://made-by-setup/jobs";
 const ROLE: &str = "dayfly-made-by-setup-jobs-us-east-1";
@@ -35,34 +37,12 @@ fn print_needs_no_network() {
     });
 }
 
-async fn printed(world: &World, options: &[&str]) -> Value {
-    let line: Vec<&str> = ["setup", NEW, "--print", "--account", ACCOUNT].iter().chain(options).copied().collect();
-    let ended = world.dayfly(&line).await;
-    ended.expect(0, &[]);
-    serde_json::from_str::<Value>(&ended.said).expect("JSON")["policies"].take()
-}
-
-/// The policy that setup prints for itself is enough for setup and teardown.
-#[test]
-fn the_setup_policy_is_enough() {
-    on_aws(async |world, aws| {
-        let options = ["--ssm", "--ecr", "images"];
-        let policy = printed(world, &options).await["operator_setup"].take();
-        let line: Vec<&str> = ["setup", NEW].iter().chain(&options).copied().collect();
-        world.dayfly(&line).await.expect(0, &["made"]);
-        world.dayfly(&["teardown", NEW, "--yes", "--bucket", "--destroy", "ecr"]).await.expect(0, &["removed"]);
-        let judge = Judge::of(Principal::user("operator")).identity("setup", &policy);
-        let refused = judge.refused(&aws.calls_by(OPERATOR));
-        assert!(refused.is_empty(), "{refused:#?}");
-    });
-}
-
 /// What agents may do, and what S3 holds them to.
 #[test]
 fn agents_are_held_to_the_protocol() {
     on_aws(async |world, _| {
         for options in [&["--isolate"][..], &[]] {
-            let policies = printed(world, options).await;
+            let policies = printed(world, NEW, options).await["policies"].take();
             let judge = Judge::of(Principal::role(ROLE))
                 .identity("role", &policies["role"])
                 .resource("bucket", &policies["bucket"]);
