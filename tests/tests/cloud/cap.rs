@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use dayfly_shared::keys::View;
-use dayfly_shared::records::ControlState;
+use dayfly_shared::records::{AgentState, ControlState};
 use dayfly_tests::Instances;
 use dayfly_tests::aws::{Set, Trouble};
-use dayfly_tests::instances::Instances as Machines;
 
 use crate::ground::{Ground, on_ground};
 
@@ -19,13 +18,23 @@ fn hold_inputs(ground: &Ground<'_, '_>) -> Set {
     ground.aws.set(Trouble::with("s3", "GetObject").containing("/in").held())
 }
 
-async fn in_hand(machines: &mut Machines, held: &Set) {
+async fn in_hand(machines: &mut Instances, held: &Set) {
     machines.until("each has a task in hand", async |_| held.held() == 2).await;
 }
 
 async fn state(ground: &Ground<'_, '_>) -> ControlState {
     let control = ground.job.bucket.control().await.expect("a read");
     control.map(|(control, _)| control.state).expect("a cap is in control.json")
+}
+
+/// Both agents have heard, and begin nothing more when their task comes free.
+async fn heard(machines: &mut Instances, ground: &Ground<'_, '_>) {
+    machines
+        .until("both agents drain", async |_| {
+            let agents = ground.job.bucket.agents().await.expect("the agents' records");
+            agents.len() == 2 && agents.iter().all(|agent| agent.state == AgentState::Draining)
+        })
+        .await;
 }
 
 /// The two that were in hand are done; the others are on the list of what is open, and on no other.
@@ -35,7 +44,7 @@ async fn two_of_four_are_done(ground: &Ground<'_, '_>) {
     assert_eq!((done.len(), open.len()), (2, 2), "done {done:?}, open {open:?}");
     assert_eq!(done.union(&open).count(), 4, "done {done:?}, open {open:?}");
     for name in &done {
-        assert!(ground.job.output(&name.replace("in", "out")).await.is_some(), "{name} has its output");
+        assert!(ground.job.output(name).await.is_some(), "{name} has its output");
     }
 }
 
@@ -57,6 +66,7 @@ fn a_job_that_reaches_its_cap_drains_once_somebody_looks() {
         assert_eq!(state(ground).await, ControlState::Running, "nobody looks");
         ground.dayfly("status", "").await.expect(0, &["drains: it has cost $1.", "and may cost $0.50"]);
         assert_eq!(state(ground).await, ControlState::Draining);
+        heard(&mut machines, ground).await;
         held.take_back();
         machines.gone().await;
         for machine in ground.aws.machines() {
@@ -81,7 +91,8 @@ fn run_keeps_the_cap_while_it_stays() {
         for machine in ground.up() {
             ground.aws.age(&machine.id, TEN_HOURS);
         }
-        machines.until("the job drains", async |_| state(ground).await == ControlState::Draining).await;
+        heard(&mut machines, ground).await;
+        assert_eq!(state(ground).await, ControlState::Draining);
         held.take_back();
         machines.until("dayfly run has ended", async |_| !run.runs()).await;
         run.ended().await.expect(4, &["drains: it has cost $1.", "and may cost $0.50", "2 of 4 done", "dayfly resume"]);

@@ -76,8 +76,10 @@ impl<'w> Court<'w> {
 
     fn judge(&self) {
         let calls = self.aws.calls();
-        let agents = self.aws.machines().into_iter().filter_map(|machine| Some((key_of(&machine.id), machine.role?)));
-        let agents: BTreeMap<String, String> = agents.collect();
+        // A role that teardown removed was in its profile, which has its name.
+        let machines = self.aws.machines().into_iter();
+        let agents: BTreeMap<String, String> =
+            machines.filter_map(|machine| Some((key_of(&machine.id), machine.profile?))).collect();
         let mut used: BTreeSet<(Whom, String)> = BTreeSet::new();
         let mut judged = BTreeSet::new();
         for crew in self.crews.borrow().iter() {
@@ -103,7 +105,8 @@ impl<'w> Court<'w> {
         assert_eq!(strangers, BTreeSet::new(), "calls of nobody whose policies are known");
         let pages = self.pages.borrow();
         let claimed = pages.iter().flat_map(|page| page.entries());
-        let not: Vec<_> = claimed.filter(|(whom, permission)| !used.contains(&(*whom, (*permission).to_owned()))).collect();
+        let not: Vec<_> =
+            claimed.filter(|(whom, permission)| !used.contains(&(*whom, (*permission).to_owned()))).collect();
         assert!(not.is_empty(), "this test is to show these used, and does not: {not:#?}\n{used:#?}");
     }
 }

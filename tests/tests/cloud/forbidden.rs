@@ -40,9 +40,20 @@ pub fn to_agents(crew: &Crew<'_>, whom: Whom, bucket: &str, job: &str, others: &
     // The same, done as the protocol does it: what is denied below is denied for what it lacks.
     judge.expect_allowed(&[
         new(put_own("out3.dat")),
+        new(put_own("out/a/b.bin")),
+        on(bucket, "s3:PutObject", &own("out3.dat")).with("s3:ObjectCreationOperation", "false"),
+        new(put_own("plan/0001.json")),
         new(put_own("results/0001-0000001.json")),
+        new(put_own("failed/0001-0000001.json")),
+        new(put_own("store.json")),
+        new(put_own("semaphores/0001-0000001.json")),
         same(put_own("semaphores/0001-0000001.json")),
+        same(put_own("control.json")),
+        same(put_own("tasklist.txt")),
+        put_own("agents/i-1.json"),
+        put_own("logs/agents/i-1.jsonl"),
         same(delete_own("semaphores/0001-0000001.json")),
+        same(delete_own("scratch/1/put")),
         on(bucket, "s3:GetObject", &own("in3.dat")),
         Check::new("s3:ListBucket", &arn).with("s3:prefix", &own("semaphores/")),
     ]);
@@ -59,6 +70,7 @@ pub fn to_agents(crew: &Crew<'_>, whom: Whom, bucket: &str, job: &str, others: &
         put_own("control.json"),
         // What is no agent's to write.
         new(put_own("in3.dat")),
+        new(put_own("kernel.dat")),
         new(put_own("job.json")),
         new(put_own("launches/1.json")),
         // What is committed stays, under any condition and in any version.

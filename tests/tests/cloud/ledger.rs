@@ -227,10 +227,7 @@ fn entries(lists: &'static [(Whom, &'static [&'static str])]) -> impl Iterator<I
 const CALLED_BY_OTHERS: &[(&str, &[(Whom, &[&str])])] = &[
     (
         "a container engine on the machine logs in and moves images by the registry's own protocol, which moto does not serve",
-        &[
-            (Whom::Role, REGISTRY),
-            (Whom::IsolatedRole, REGISTRY),
-        ],
+        &[(Whom::Role, REGISTRY), (Whom::IsolatedRole, REGISTRY)],
     ),
     (
         "AWS's session-manager-plugin ends and resumes the session that dayfly connect hands to it",
@@ -263,7 +260,9 @@ type Granted = BTreeSet<(Whom, String)>;
 /// What setup grants with these options.
 async fn granted(world: &World, options: &[&str]) -> Granted {
     let mut all = Granted::new();
-    for (whoms, isolate) in [(&[Whom::Role, Whom::Run, Whom::Setup][..], &[][..]), (&[Whom::IsolatedRole], &["--isolate"])] {
+    for (whoms, isolate) in
+        [(&[Whom::Role, Whom::Run, Whom::Setup][..], &[][..]), (&[Whom::IsolatedRole], &["--isolate"])]
+    {
         let policies = printed(world, "s3://a-bucket/jobs", &[options, isolate].concat()).await["policies"].take();
         for whom in whoms {
             let judge = Judge::of(Principal::user("anybody")).identity("p", &policies[whom.policy()]);

@@ -25,6 +25,8 @@ fn with_all_options(page: Page, whom: Whom, place: &str, isolate: &[&str], other
         let options = [&["--kms-key", &key, "--fleet-shut-off", "--cloudwatch", GROUP][..], isolate].concat();
         let crew = court.crew(place, &options).await;
         crew.sets(&[&["setup", place][..], &options].concat()).await.expect(0, &["made      role"]);
+        // The record is read with the key that it was written with.
+        crew.sets(&["setup", place]).await.expect(0, &["nothing was changed"]);
 
         // One output of three parts, of which the second is refused once: what went up is dropped, and begun anew.
         let inputs = [("in0.dat", 17 << 20), ("in1.dat", 100), ("in2.dat", 5000)];

@@ -165,7 +165,10 @@ fn a_spot_request_never_filled_is_said() {
         ground.aws.set(Trouble::with_launches().on_market("spot").no_capacity());
         let ended = ground.launch(&format!("-n 3 --spot --maintain --instance-type {TYPES}")).await;
         ended.expect(0, &["keeps 3 machines"]);
-        ground.dayfly("ps", "").await.expect(0, &["keeps 3 machines, and has 0", "the rest", "dayfly launch"]);
+        ground
+            .dayfly("ps", "")
+            .await
+            .expect(0, &["keeps 3 machines, and has 0", "InsufficientInstanceCapacity", "the rest", "dayfly launch"]);
     });
 }
 

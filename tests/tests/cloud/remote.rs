@@ -84,9 +84,11 @@ fn connect_hands_over_to_the_plugin() {
         let folder = ground.world.folder().join("bin");
         std::fs::create_dir(&folder).expect("a folder");
         let path = folder.display().to_string();
-        let connect = || ground.start_with(&["connect", "-i", id], |command| {
-            command.env("PATH", &path);
-        });
+        let connect = || {
+            ground.start_with(&["connect", "-i", id], |command| {
+                command.env("PATH", &path);
+            })
+        };
         let said = format!("aws ssm start-session --target {id} --region us-east-1");
         connect().ended().await.expect(1, &["session-manager-plugin is not installed", &said]);
         let plugin = folder.join("session-manager-plugin");

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use dayfly_tests::aws::{Aws, Call, Trouble};
+use dayfly_tests::policy::{Judge, Principal};
 use dayfly_tests::world::BUCKET;
 use serde_json::{Value, json};
 
@@ -48,8 +49,7 @@ fn twice_is_as_good_as_once() {
         let (name, role) = aws.role_policies(ROLE).pop().expect("a policy");
         assert_eq!((name.as_str(), sids(&role).contains(&"FleetShutOff".to_owned())), ("dayfly", true));
         assert_eq!(aws.attached_policies(ROLE), ["arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"]);
-        let template =
-            aws.query("ec2", "DescribeLaunchTemplateVersions", &[("LaunchTemplateName", TEMPLATE)]);
+        let template = aws.query("ec2", "DescribeLaunchTemplateVersions", &[("LaunchTemplateName", TEMPLATE)]);
         for (name, value) in [
             ("httpTokens", "required"),
             ("httpPutResponseHopLimit", "1"),
@@ -66,6 +66,9 @@ fn twice_is_as_good_as_once() {
         let before = aws.calls().len();
         crew.sets(&line).await.expect(0, &["nothing was changed"]);
         assert_eq!(writes(&aws.calls()[before..], &crew), Vec::<String>::new());
+        let printed = crew.sets(&["setup", NEW, "--print"]).await;
+        let printed: Value = serde_json::from_str(&printed.said).unwrap_or_else(|e| panic!("{e}: {}", printed.said));
+        assert_eq!(printed["policies"], crew.policies, "what stands is printed without naming its options again");
         // What was asked for once stays: it is in the record.
         crew.sets(&["setup", NEW]).await.expect(0, &["nothing was changed"]);
     });
@@ -95,7 +98,8 @@ fn what_others_changed_is_put_right() {
         let said = ["changed   role", "who may be it", "what agents may do", "changed   launch template"];
         crew.sets(&["setup", NEW]).await.expect(0, &said);
         assert_eq!(aws.role_policies(ROLE), [("dayfly".to_owned(), crew.policies["role"].clone())]);
-        let base = expect("ec2", "DescribeLaunchTemplateVersions", &[template, ("LaunchTemplateVersion.1", "$Default")]);
+        let base =
+            expect("ec2", "DescribeLaunchTemplateVersions", &[template, ("LaunchTemplateVersion.1", "$Default")]);
         assert_eq!((base.field("versionNumber"), base.field("httpTokens")), (Some("3"), Some("required")));
         crew.sets(&["setup", NEW]).await.expect(0, &["nothing was changed"]);
     });
@@ -173,6 +177,13 @@ fn a_bucket_of_others_is_merged_into() {
         let rules = aws.s3("GET", &format!("/{BUCKET}?lifecycle"), "").body;
         assert!(rules.contains("<ID>theirs</ID>") && rules.contains("<Days>9</Days>"), "{rules}");
         assert!(rules.contains("dayfly-test-bucket-jobs:uploads"), "{rules}");
+        // Printed with a look at the account, the policy of who sets up is for the place alone, and was enough.
+        let printed = crew.sets(&["setup", &place, "--print"]).await;
+        let printed: Value = serde_json::from_str(&printed.said).unwrap_or_else(|e| panic!("{e}: {}", printed.said));
+        let own = &printed["policies"]["operator_setup"];
+        assert!(!own.to_string().contains(&format!("{BUCKET}/*")), "{own:#}");
+        let judge = Judge::of(Principal::user("somebody")).identity("setup", own);
+        assert_eq!(judge.refused(&aws.calls_by(crew.setter())), Vec::<String>::new());
         // What is the whole bucket's is left alone.
         let (block, tags) = ("PutBucketPublicAccessBlock", "PutBucketTagging");
         assert!(aws.calls_of("s3", block).is_empty() && aws.calls_of("s3", tags).is_empty());

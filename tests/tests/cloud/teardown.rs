@@ -96,9 +96,7 @@ fn all_of_it_goes_if_asked() {
 fn kinds_are_kept_and_destroyed_as_asked() {
     set_up_with(&["--ecr", "images"], async |_, aws, crew| {
         let keep = ["teardown", PLACE, "--yes", "--keep", "role", "--keep", "policy"];
-        crew.sets(&keep)
-            .await
-            .expect(0, &["kept      role", "kept      container repository images", "--destroy ecr"]);
+        crew.sets(&keep).await.expect(0, &["kept      role", "kept      container repository images", "--destroy ecr"]);
         assert_eq!(left(aws), ["role", "instance profile", "bucket"]);
         assert!(aws.bucket_policy("made-by-setup").is_some());
         crew.sets(&["teardown", PLACE, "--yes", "--keep", "ecr", "--destroy", "ecr"]).await.expect(2, &["once"]);

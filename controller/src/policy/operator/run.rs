@@ -49,11 +49,7 @@ pub fn run(deployment: &Deployment) -> Value {
             json!("*"),
         ),
         // AWS's own parameters that name its images; they belong to no account.
-        allow(
-            "Images",
-            &["ssm:GetParameter"],
-            json!(arns.shared("ssm", "parameter/aws/service/*")),
-        ),
+        allow("Images", &["ssm:GetParameter"], json!(arns.shared("ssm", "parameter/aws/service/*"))),
         pass_role(deployment, &arns, "StringEquals"),
     ];
     launching(deployment, &arns, &mut all);
