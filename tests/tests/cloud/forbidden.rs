@@ -1,6 +1,8 @@
 //! What nobody may do with the rights that setup hands out: held against the policies, where no program would try it.
 
 use dayfly_tests::aws::{ACCOUNT, Check};
+use dayfly_tests::policy::{Judge, Principal};
+use serde_json::json;
 
 use crate::court::Crew;
 use crate::ledger::Whom;
@@ -57,7 +59,8 @@ pub fn to_agents(crew: &Crew<'_>, whom: Whom, bucket: &str, job: &str, others: &
         on(bucket, "s3:GetObject", &own("in3.dat")),
         Check::new("s3:ListBucket", &arn).with("s3:prefix", &own("semaphores/")),
     ]);
-    let mut forbidden = vec![
+    // The bucket itself refuses these, whatever else a role came to be allowed.
+    let mut held = vec![
         // Unconditional, or on another's version, an output might replace another.
         put_own("out3.dat"),
         same(put_own("out3.dat")),
@@ -81,6 +84,19 @@ pub fn to_agents(crew: &Crew<'_>, whom: Whom, bucket: &str, job: &str, others: &
         same(delete_own("in3.dat")),
         delete_own("semaphores/0001-0000001.json"),
         on(bucket, "s3:DeleteObjectVersion", &own("results/0001-0000001.json")),
+    ];
+    for other in others {
+        let there = |name: &str| format!("{other}{name}");
+        held.push(new(put(bucket, &there("out3.dat"))));
+        held.push(new(put(bucket, &there("results/0001-0000001.json"))));
+        held.push(same(on(bucket, "s3:DeleteObject", &there("semaphores/0001-0000001.json"))));
+    }
+    let anything = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
+    let of_anything = Judge::of(Principal::role(&crew.role)).identity("anything", &anything);
+    of_anything.resource("bucket", &crew.policies["bucket"]).expect_denied(&held);
+    judge.expect_denied(&held);
+
+    let mut forbidden = vec![
         on(bucket, "s3:DeleteObjectVersion", &own("semaphores/0001-0000001.json")),
         on(bucket, "s3:BypassGovernanceRetention", &own("out3.dat")),
         // The bucket as a whole, and other buckets.
@@ -105,16 +121,13 @@ pub fn to_agents(crew: &Crew<'_>, whom: Whom, bucket: &str, job: &str, others: &
         Check::new("sts:AssumeRole", &format!("arn:aws:iam::{ACCOUNT}:role/another")),
         Check::new("logs:PutLogEvents", &format!("arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/others:log-stream:s")),
         Check::new("ssm:SendCommand", &format!("arn:aws:ec2:us-east-1:{ACCOUNT}:instance/i-0123456789abcdef0")),
-        // A key of KMS is for S3 alone, and for the one key.
+        // Another key of KMS.
         Check::new("kms:Decrypt", &format!("arn:aws:kms:us-east-1:{ACCOUNT}:key/another")),
     ];
     for other in others {
         let there = |name: &str| format!("{other}{name}");
         forbidden.extend([
             on(bucket, "s3:GetObject", &there("in3.dat")),
-            new(put(bucket, &there("out3.dat"))),
-            new(put(bucket, &there("results/0001-0000001.json"))),
-            same(on(bucket, "s3:DeleteObject", &there("semaphores/0001-0000001.json"))),
             on(bucket, "s3:AbortMultipartUpload", &there("out3.dat")),
             Check::new("s3:ListBucket", &arn).with("s3:prefix", other),
         ]);
