@@ -34,6 +34,9 @@ impl Whom {
     }
 }
 
+/// Permissions by whom they are granted to, each as `Sid: action`.
+type Lists = &'static [(Whom, &'static [&'static str])];
+
 /// A page for each test that shows permissions used: `Court::shows` takes it, and the court holds the test to it.
 macro_rules! pages {
     ($($(#[$doc:meta])* $page:ident { $($whom:ident: [$($permission:literal),* $(,)?],)* })*) => {
@@ -41,7 +44,7 @@ macro_rules! pages {
         #[derive(Clone, Copy, Debug)]
         pub enum Page { $($(#[$doc])* $page),* }
 
-        const LEDGER: &[(&str, &[(Whom, &[&str])])] =
+        const LEDGER: &[(&str, Lists)] =
             &[$((stringify!($page), &[$((Whom::$whom, &[$($permission),*])),*])),*];
     };
 }
@@ -219,12 +222,12 @@ impl Page {
     }
 }
 
-fn entries(lists: &'static [(Whom, &'static [&'static str])]) -> impl Iterator<Item = (Whom, &'static str)> {
+fn entries(lists: Lists) -> impl Iterator<Item = (Whom, &'static str)> {
     lists.iter().flat_map(|(whom, list)| list.iter().map(|permission| (*whom, *permission)))
 }
 
 /// Permissions whose calls are other people's programs', asked for by an option: none of them runs here.
-const CALLED_BY_OTHERS: &[(&str, &[(Whom, &[&str])])] = &[
+const CALLED_BY_OTHERS: &[(&str, Lists)] = &[
     (
         "a container engine on the machine logs in and moves images by the registry's own protocol, which moto does not serve",
         &[(Whom::Role, REGISTRY), (Whom::IsolatedRole, REGISTRY)],
