@@ -1,5 +1,5 @@
-"""IAM, STS, Systems Manager, CloudWatch Logs, ECR, Service Quotas, Pricing: Service Authorization Reference, a page
-each."""
+"""IAM, STS, Systems Manager, CloudWatch Logs, ECR, SNS, Service Quotas, Pricing: Service Authorization Reference, a
+page each."""
 
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.iam.models import iam_backends
@@ -13,8 +13,9 @@ FREE = {("sts", "GetCallerIdentity")}
 def checks(call):
     if (call.service, call.action) in FREE:
         return []
-    about = {"iam": _iam, "ssm": _ssm, "logs": _logs, "ecr": _ecr, "servicequotas": _quotas}.get(call.service)
     action = f"{call.service}:{call.action}"
+    known = {"iam": _iam, "ssm": _ssm, "logs": _logs, "ecr": _ecr, "sns": _sns, "servicequotas": _quotas}
+    about = known.get(call.service)
     return about(call, action) if about else [(action, "*", {})]
 
 
@@ -100,6 +101,10 @@ def _ecr(call, action):
     found = [(action, arn, tags)]
     # ECR user guide, "Tagging a private repository": tags at creation need the permission to tag, too.
     return found + ([("ecr:TagResource", arn, tags)] if call.action == "CreateRepository" and tags else [])
+
+
+def _sns(call, action):
+    return [(action, call.asked.get("TopicArn") or "*", {})]
 
 
 def _quotas(call, action):
