@@ -87,16 +87,27 @@ async fn record(
 }
 
 async fn print(parts: &Parts, args: &SetupArgs, place: &Location) -> Result<Exit> {
-    let (identity, region) = match (&args.account, print::region(parts)) {
-        (Some(account), Some(region)) => (draft::nobody(account), region),
-        _ => {
-            let cloud = Cloud::connect(parts).await?;
-            (cloud.identity().await?, cloud.region().to_owned())
-        }
+    let deployment = match (&args.account, print::region(parts)) {
+        (Some(account), Some(region)) => draft::draft(parts, args, place, &draft::nobody(account), &region, None)?,
+        _ => found(parts, args, place).await?,
     };
-    let deployment = draft::draft(parts, args, place, &identity, &region, None)?;
     parts.output().result(&Printed::new(&deployment));
     Ok(Exit::Done)
+}
+
+/// The deployment as setup would make it of what is there: one that stands keeps its name and options, a bucket of others
+/// stays theirs.
+async fn found(parts: &Parts, args: &SetupArgs, place: &Location) -> Result<Deployment> {
+    let cloud = Cloud::connect(parts).await?;
+    let identity = cloud.identity().await?;
+    let mut work = Work::new(parts, &cloud);
+    let there = bucket::look(&mut work, place.bucket()).await?;
+    let standing = if there { load(parts, place).await?.map(|(record, _)| record) } else { None };
+    let mut deployment = draft::draft(parts, args, place, &identity, cloud.region(), standing.as_ref())?;
+    if there && standing.is_none() {
+        deployment.made_bucket = bucket::is_own(&work, &deployment).await?;
+    }
+    Ok(deployment)
 }
 
 /// `dayfly teardown`.

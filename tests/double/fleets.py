@@ -184,7 +184,8 @@ class Fleet:
             "terminateInstancesWithExpiration": False,
             "type": self.kind,
             "tagSet": [{"key": key, "value": value} for key, value in self.tags.items()],
-            "errorSet": self.errors_view(),
+            # Both are told of instant fleets alone (API reference, FleetData); of others the history tells.
+            "errorSet": self.errors_view() if self.kind == "instant" else None,
             "fleetInstanceSet": self.instances_view() if self.kind == "instant" else None,
         }
 

@@ -11,6 +11,7 @@ pub mod content;
 pub mod instances;
 pub mod invariants;
 pub mod job;
+pub mod listener;
 pub mod metadata;
 pub mod orphans;
 pub mod policy;

@@ -5,14 +5,13 @@
 mod paths;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dayfly_shared::clock::{Clock, Moment, SystemClock, Timestamp};
 
 use crate::Machine;
+use crate::listener::{Asked, Said, listen};
 
 /// The longest life of a session token (seconds), as the user guide has it.
 const LONGEST_TOKEN: u64 = 21_600;
@@ -54,12 +53,7 @@ pub fn key_of(machine: &str) -> String {
 
 impl Metadata {
     /// Serves the metadata of this machine.
-    ///
-    /// # Panics
-    /// If there is no port to be had.
     pub fn serve(machine: Machine) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the metadata service");
-        let url = format!("http://{}", listener.local_addr().expect("a port"));
         let state = State {
             key: key_of(&machine.id),
             machine,
@@ -73,11 +67,11 @@ impl Metadata {
         };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let shared = Arc::clone(&shared);
-                std::thread::spawn(move || serve(stream, &shared));
-            }
+        let url = listen(move |asked| {
+            let mut state = lock(&shared);
+            let said = state.answer(asked);
+            state.asked.push(format!("{} {} {}", asked.method, asked.path, said.status));
+            said
         });
         Self { url, state }
     }
@@ -124,65 +118,11 @@ impl Metadata {
     }
 }
 
-/// A request, as far as the service looks at it.
-struct Request {
-    method: String,
-    path: String,
-    headers: BTreeMap<String, String>,
-}
-
-fn read(reader: &mut impl BufRead) -> Option<Request> {
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        let line = line.trim_end();
-        if line.is_empty() {
-            break;
-        }
-        lines.push(line.to_owned());
-    }
-    let mut first = lines.first()?.split(' ');
-    let (method, path) = (first.next()?.to_owned(), first.next()?.to_owned());
-    let headers: BTreeMap<_, _> = lines[1..]
-        .iter()
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
-        .collect();
-    let mut body = vec![0; headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
-    reader.read_exact(&mut body).ok()?;
-    Some(Request { method, path, headers })
-}
-
-fn serve(mut stream: TcpStream, state: &Mutex<State>) {
-    let Ok(other) = stream.try_clone() else { return };
-    let mut reader = BufReader::new(other);
-    while let Some(request) = read(&mut reader) {
-        let (status, body, ttl) = {
-            let mut state = lock(state);
-            let answer = state.answer(&request);
-            state.asked.push(format!("{} {} {}", request.method, request.path, answer.0));
-            answer
-        };
-        let ttl = ttl.map(|ttl| format!("X-Aws-Ec2-Metadata-Token-Ttl-Seconds: {ttl}\r\n")).unwrap_or_default();
-        let head = format!(
-            "HTTP/1.1 {status} {}\r\nContent-Type: text/plain\r\n{ttl}Content-Length: {}\r\n\r\n",
-            if status == 200 { "OK" } else { "Refused" },
-            body.len()
-        );
-        if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).is_err() {
-            return;
-        }
-    }
-}
-
 impl State {
-    /// Status, body, and the time to live of a new token. User guide, "Response codes": 400 a PUT without or with a bad time
-    /// to live, 401 a token that does not hold, or none, 403 a request that is not allowed, 404 nothing there.
-    fn answer(&mut self, request: &Request) -> (u16, String, Option<u64>) {
-        let refuse = |status: u16| (status, String::new(), None);
+    /// User guide, "Response codes": 400 a PUT without or with a bad time to live, 401 a token that does not hold, or none,
+    /// 403 a request that is not allowed, 404 nothing there.
+    fn answer(&mut self, request: &Asked) -> Said {
+        let refuse = |status: u16| Said::new(status, "");
         if let Some(status) = self.failing {
             return refuse(status);
         }
@@ -196,7 +136,8 @@ impl State {
             self.issued += 1;
             let token = format!("TOKEN-{}-{}", self.machine.id, self.issued);
             self.tokens.insert(token.clone(), now.after(Duration::from_secs(ttl)));
-            return (200, token, Some(ttl));
+            let ttl = vec![("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", ttl.to_string())];
+            return Said { status: 200, headers: ttl, body: token };
         }
         if request.method != "GET" {
             return refuse(403);
@@ -206,7 +147,7 @@ impl State {
             return refuse(401);
         }
         match self.value(&request.path) {
-            Some(value) => (200, value, None),
+            Some(value) => Said::new(200, value),
             None => refuse(404),
         }
     }

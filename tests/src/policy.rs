@@ -75,6 +75,10 @@ pub enum Decision {
     Denied(Vec<String>),
 }
 
+fn permission(statement: &Statement, action: &str) -> String {
+    format!("{}: {action}", statement.name)
+}
+
 /// The policies that apply to one principal.
 #[derive(Clone, Debug)]
 pub struct Judge {
@@ -153,22 +157,25 @@ impl Judge {
 
     /// What identity policies grant and no check of these calls used: statement and action.
     pub fn unused(&self, calls: &[Call]) -> Vec<String> {
-        let checks: BTreeSet<&Check> = calls.iter().flat_map(|call| &call.checks).collect();
-        let mut unused: BTreeSet<(String, String)> = self.granted();
-        for check in checks {
-            for statement in self.applying(check, Effect::Allow) {
-                for action in statement.actions_for(&check.action) {
-                    unused.remove(&(statement.name.clone(), action.to_owned()));
-                }
-            }
-        }
-        unused.into_iter().map(|(statement, action)| format!("{statement}: {action}")).collect()
+        self.granted().difference(&self.used(calls)).cloned().collect()
     }
 
-    /// Every action of every statement that allows, as it is written.
-    fn granted(&self) -> BTreeSet<(String, String)> {
+    /// What identity policies grant and a check of these calls used.
+    pub fn used(&self, calls: &[Call]) -> BTreeSet<String> {
+        let checks: BTreeSet<&Check> = calls.iter().flat_map(|call| &call.checks).collect();
+        let mut used = BTreeSet::new();
+        for check in checks {
+            for statement in self.applying(check, Effect::Allow) {
+                used.extend(statement.actions_for(&check.action).map(|action| permission(statement, action)));
+            }
+        }
+        used
+    }
+
+    /// Every permission of identity policies, action by action as it is written: `policy/Sid: action`.
+    pub fn granted(&self) -> BTreeSet<String> {
         let allowing = self.identity.iter().filter(|statement| statement.effect == Effect::Allow);
-        allowing.flat_map(|s| s.actions().map(|action| (s.name.clone(), action.to_owned()))).collect()
+        allowing.flat_map(|s| s.actions().map(|action| permission(s, action))).collect()
     }
 
     /// Asserts that these checks pass.

@@ -91,10 +91,10 @@ pub async fn last_complaint(cloud: &Cloud, fleet: &str, since: aws_smithy_types:
     history.history_records().iter().rev().find_map(|record| {
         let said = record.event_information()?;
         let kind = said.event_sub_type().unwrap_or_default();
-        let bad = kind.contains("error")
-            || kind.contains("Insufficient")
-            || kind.contains("limit")
-            || record.event_type().is_some_and(|t| t.as_str() == "service-error");
+        // The API reference calls the type of these `service-error`, the user guide's "EC2 Fleet event types" `error`; of the
+        // rest one tells of machines that cannot come.
+        let bad = record.event_type().is_some_and(|t| matches!(t.as_str(), "service-error" | "error"))
+            || kind == "launchSpecUnusable";
         bad.then(|| format!("{kind}: {}", said.event_description().unwrap_or_default()))
     })
 }

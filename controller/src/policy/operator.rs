@@ -15,14 +15,12 @@ pub use run::run;
 pub fn setup(deployment: &Deployment) -> Value {
     let arns = Arns::new(deployment);
     let mut all = vec![
-        allow("Caller", &["sts:GetCallerIdentity"], json!("*")),
         allow(
             "Bucket",
             &[
                 "s3:CreateBucket",
                 "s3:DeleteBucket",
                 "s3:DeleteBucketPolicy",
-                "s3:GetBucketLocation",
                 "s3:GetBucketPolicy",
                 "s3:GetBucketPublicAccessBlock",
                 "s3:GetBucketTagging",

@@ -151,6 +151,12 @@ def _fleet(call):
         where, context = existing(call, "launch-template", template.id)
         found.append(("ec2:CreateFleet", where, context))
         for override in config.get("Overrides") or [{}]:
+            # What the request itself names is evaluated for CreateFleet, too; what stands in the template for
+            # RunInstances alone (Service Authorization Reference, CreateFleet).
+            for kind, name in (("subnet", override.get("SubnetId")), ("image", override.get("ImageId"))):
+                if name:
+                    where, context = existing(call, kind, name)
+                    found.append(("ec2:CreateFleet", where, context))
             for market in markets:
                 found += _run(call, template, data, override, market)
     return _once(found)

@@ -1,5 +1,5 @@
-"""IAM, STS, Systems Manager, CloudWatch Logs, ECR, Service Quotas, Pricing: Service Authorization Reference, a page
-each."""
+"""IAM, STS, Systems Manager, CloudWatch Logs, ECR, SNS, Service Quotas, Pricing: Service Authorization Reference, a
+page each."""
 
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.iam.models import iam_backends
@@ -13,8 +13,9 @@ FREE = {("sts", "GetCallerIdentity")}
 def checks(call):
     if (call.service, call.action) in FREE:
         return []
-    about = {"iam": _iam, "ssm": _ssm, "logs": _logs, "ecr": _ecr, "servicequotas": _quotas}.get(call.service)
     action = f"{call.service}:{call.action}"
+    known = {"iam": _iam, "ssm": _ssm, "logs": _logs, "ecr": _ecr, "sns": _sns, "servicequotas": _quotas}
+    about = known.get(call.service)
     return about(call, action) if about else [(action, "*", {})]
 
 
@@ -40,11 +41,17 @@ def _iam(call, action):
         service = asked.get("AWSServiceName")
         return [(action, f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{service}/*", {"iam:AWSServiceName": service})]
     if profile:
-        found = [(action, f"arn:aws:iam::{ACCOUNT}:instance-profile/{profile}", _tags(call))]
+        arn, tags = f"arn:aws:iam::{ACCOUNT}:instance-profile/{profile}", _tags(call)
+        found = [(action, arn, tags)]
+        # IAM user guide, "Tag instance profiles": tags at creation need the permission to tag, too.
+        if call.action == "CreateInstanceProfile" and tags:
+            found.append(("iam:TagInstanceProfile", arn, tags))
         # AddRoleToInstanceProfile, "Note": the caller has to be allowed to pass the role.
         return found + ([("iam:PassRole", role_arn, {})] if call.action == "AddRoleToInstanceProfile" else [])
     if role:
-        return [(action, role_arn, context)]
+        found = [(action, role_arn, context)]
+        # IAM user guide, "Tag IAM roles": likewise.
+        return found + ([("iam:TagRole", role_arn, context)] if call.action == "CreateRole" and context else [])
     return [(action, name or "*", {})]
 
 
@@ -90,7 +97,14 @@ def _ecr(call, action):
     name = call.asked.get("repositoryName") or next(iter(call.asked.get("repositoryNames") or []), None)
     if call.action == "GetAuthorizationToken":
         return [(action, "*", {})]
-    return [(action, f"arn:aws:ecr:{call.region}:{ACCOUNT}:repository/{name or '*'}", _tags(call))]
+    arn, tags = f"arn:aws:ecr:{call.region}:{ACCOUNT}:repository/{name or '*'}", _tags(call)
+    found = [(action, arn, tags)]
+    # ECR user guide, "Tagging a private repository": tags at creation need the permission to tag, too.
+    return found + ([("ecr:TagResource", arn, tags)] if call.action == "CreateRepository" and tags else [])
+
+
+def _sns(call, action):
+    return [(action, call.asked.get("TopicArn") or "*", {})]
 
 
 def _quotas(call, action):

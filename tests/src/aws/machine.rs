@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::call::{maybe, text};
 
@@ -75,6 +75,20 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 }
 
 impl Machine {
+    /// A spot machine of no account, for a metadata service that stands by itself.
+    pub fn made_up() -> Self {
+        let made_up = json!({
+            "id": "i-0123456789abcdef0",
+            "type": "c7i.large",
+            "zone": "us-east-1a",
+            "region": "us-east-1",
+            "market": "spot",
+            "image": "ami-0123456789abcdef0",
+            "state": "running",
+        });
+        Self::read(&made_up)
+    }
+
     /// Whether it runs.
     pub fn runs(&self) -> bool {
         self.state == "running" || self.state == "pending"

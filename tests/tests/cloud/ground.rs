@@ -1,69 +1,54 @@
 //! What launches stand on: an account with a deployment in it, and a job.
 
+use std::process::Command;
+use std::rc::Rc;
+
 use dayfly_shared::deployment::{Deployment, key};
 use dayfly_shared::job::Location;
 use dayfly_shared::launch::Launch;
 use dayfly_shared::records::to_json;
 use dayfly_shared::store::{Attributes, Condition, StoreExt};
 use dayfly_tests::aws::{Aws, Machine, Set};
-use dayfly_tests::policy::{Judge, Principal};
 use dayfly_tests::program::Ended;
-use dayfly_tests::{Job, Kind, Layout, Program, World, run, world};
-use serde_json::Value;
+use dayfly_tests::{Job, Layout, Program, World, world};
+
+use crate::court::{Court, Crew, in_court};
 
 /// Two types that the stand-in has, for flags.
 pub const TYPES: &str = "m5.large,c5.large";
 
-/// Who sets up, and who runs jobs: access keys of their own, so that their calls can be told apart.
-const SETTER: &str = "THEADMINISTRATOR";
-const RUNNER: &str = "THEOPERATOR";
 const NAME: &str = "test";
 
 /// A world with a deployment and a job.
-pub struct Ground<'w> {
+pub struct Ground<'c, 'w> {
+    pub court: &'c Court<'w>,
     pub world: &'w World,
-    pub aws: Aws,
+    pub aws: &'c Aws,
     pub job: Job<'w>,
-    /// The policy that setup prints for who runs jobs.
-    policy: Value,
+    crew: Rc<Crew<'w>>,
 }
 
-/// Runs a test on it, and holds every call of the operator against the policy that setup prints for one.
-pub fn on_ground(body: impl AsyncFn(&mut Ground<'_>)) {
+/// Runs a test on it, and judges every call.
+pub fn on_ground(body: impl AsyncFn(&mut Ground<'_, '_>)) {
     on_ground_with(|_| {}, body);
 }
 
 /// The same, after this was done to the account while it was empty.
-pub fn on_ground_with(before: impl Fn(&Aws), body: impl AsyncFn(&mut Ground<'_>)) {
-    run(Kind::Aws, async |world: &World| {
-        let aws = world.aws();
-        before(&aws);
+pub fn on_ground_with(before: impl Fn(&Aws), body: impl AsyncFn(&mut Ground<'_, '_>)) {
+    in_court(async |court| {
+        let (world, aws) = (court.world, &court.aws);
+        before(aws);
         aws.add_dayfly_image(env!("CARGO_PKG_VERSION"));
         let place = format!("s3://{}", world::BUCKET);
-        let setup = ["setup", &place, "--name", NAME, "--fleet-shut-off", "--ssm"];
-        as_who(world, SETTER, &setup).ended().await.expect(0, &["made      role"]);
-        let printed = as_who(world, SETTER, &[&setup[..], &["--print"]].concat()).ended().await;
-        let policy = serde_json::from_str::<Value>(&printed.said).expect("JSON")["policies"]["operator_run"].take();
+        let options = ["--name", NAME, "--fleet-shut-off", "--ssm"];
+        let crew = court.crew(&place, &options).await;
+        crew.sets(&[&["setup", &place][..], &options].concat()).await.expect(0, &["made      role"]);
         let job = Layout::new(4).unwatched().lay_out(world).await;
-        let mut ground = Ground { world, aws, job, policy };
-        body(&mut ground).await;
-        ground.judge();
+        body(&mut Ground { court, world, aws, job, crew }).await;
     });
 }
 
-fn as_who(world: &World, key: &str, words: &[&str]) -> Program {
-    world.start_dayfly_with(words, |command| {
-        command.env("AWS_ACCESS_KEY_ID", key);
-    })
-}
-
-impl Ground<'_> {
-    /// Every call of the operator is allowed by the policy that setup prints.
-    fn judge(&self) {
-        let judge = Judge::of(Principal::user("operator")).identity("operator_run", &self.policy);
-        assert_eq!(judge.refused(&self.aws.calls_by(RUNNER)), Vec::<String>::new(), "calls of the operator");
-    }
-
+impl Ground<'_, '_> {
     /// The record that setup wrote.
     pub async fn deployment(&self) -> Deployment {
         let store = self.world.server().store(world::BUCKET).await;
@@ -82,7 +67,12 @@ impl Ground<'_> {
 
     /// Starts `dayfly`, as the operator.
     pub fn start(&self, words: &[&str]) -> Program {
-        as_who(self.world, RUNNER, words)
+        self.crew.start_run(words)
+    }
+
+    /// The same, with changes to its environment.
+    pub fn start_with(&self, words: &[&str], change: impl FnOnce(&mut Command)) -> Program {
+        self.crew.start_run_with(words, change)
     }
 
     /// Starts `dayfly launch` with these flags.

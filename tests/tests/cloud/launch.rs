@@ -9,6 +9,7 @@ use dayfly_tests::aws::{Aws, Trouble};
 use serde_json::json;
 
 use crate::ground::{TYPES, on_ground, on_ground_with};
+use crate::ledger::Page;
 
 /// Faults that hold a launch, at each point of its way.
 pub fn points() -> Vec<(&'static str, Trouble)> {
@@ -130,6 +131,7 @@ fn none_of_any_is_a_failure() {
 #[test]
 fn a_launch_cut_off_anywhere_and_run_again_starts_one_fleet() {
     on_ground(async |ground| {
+        ground.court.shows(Page::CutOff);
         let flags = format!("-n 2 --instance-type {TYPES}");
         for (nth, (point, trouble)) in points().into_iter().enumerate() {
             let before = (ground.up().len(), ground.tokens().len());
@@ -214,6 +216,7 @@ fn a_profile_that_is_not_visible_yet_is_waited_for() {
 #[test]
 fn a_stock_image_gets_the_boot_script() {
     on_ground(async |ground| {
+        ground.court.shows(Page::StockImage);
         let image = ground.aws.add_image("al2023-ami", "x86_64", &[]);
         ground.aws.set_parameter("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64", &image);
         let ended = ground.launch(&format!("--image al2023 --instance-type {TYPES}")).await;
@@ -239,6 +242,7 @@ fn a_stock_image_gets_the_boot_script() {
 #[test]
 fn by_need_ec2_chooses_the_types() {
     on_ground(async |ground| {
+        ground.court.shows(Page::Needs);
         ground.launch("-n 2 --vcpus 4 --memory 16").await.expect(0, &["2 machines started"]);
         assert_eq!(ground.up().len(), 2);
         assert_eq!(
@@ -246,6 +250,20 @@ fn by_need_ec2_chooses_the_types() {
             Some((4, 16_384))
         );
         ground.launch("--vcpus 100000").await.expect(2, &["no instance type", "ask for less"]);
+    });
+}
+
+#[test]
+fn subnets_of_the_command_line_are_taken() {
+    on_ground(async |ground| {
+        ground.court.shows(Page::Subnets);
+        let subnet = ground.deployment().await.subnets[1].clone();
+        let ended = ground.launch(&format!("-n 3 --spot --instance-type {TYPES} --subnet {}", subnet.id)).await;
+        ended.expect(0, &["3 machines started"]);
+        assert!(ground.up().iter().all(|machine| machine.subnet == subnet.id), "{:#?}", ground.up());
+        let ended = ground.launch("--subnet subnet-00000000000000000").await;
+        ended.expect(1, &["subnet-00000000000000000", "nothing was started"]);
+        assert_eq!((ground.up().len(), ground.launches().await.len()), (3, 1));
     });
 }
 

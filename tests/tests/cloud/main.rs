@@ -1,12 +1,18 @@
 //! dayfly on EC2, against a stand-in for AWS (tests/aws_double.py); and the stand-in itself, where tests lean on it.
 
+mod cap;
+mod clean;
+mod court;
 mod double;
 mod fleets;
+mod forbidden;
 mod ground;
 mod launch;
+mod ledger;
 mod life;
 mod machines;
 mod metadata;
+mod options;
 mod policies;
 mod reap;
 mod refusals;

@@ -8,9 +8,10 @@ use dayfly_tests::aws::{End, Machine, Trouble};
 
 use crate::ground::{Ground, TYPES, on_ground};
 use crate::launch::points;
+use crate::ledger::Page;
 
 /// Puts the record of an agent on this machine into the job.
-async fn reports(ground: &Ground<'_>, machine: &Machine, state: AgentState) {
+async fn reports(ground: &Ground<'_, '_>, machine: &Machine, state: AgentState) {
     let now = SystemClock.now().wall;
     let agent = format!("{}-0000000000000001", machine.id);
     let task = RunningTask { task: "0001-0000001".parse().expect("a task"), name: "in0.dat".to_owned(), since: now };
@@ -70,6 +71,7 @@ fn a_fleet_that_maintains_is_shut_off_before_its_machines_are_ended() {
 #[test]
 fn what_never_reported_is_marked_then_ended_and_its_console_is_kept() {
     on_ground(async |ground| {
+        ground.court.shows(Page::NeverReported);
         ground.launch(&format!("-n 2 --instance-type {TYPES}")).await.expect(0, &[]);
         let machines = ground.up();
         let (works, hangs) = (&machines[0], &machines[1]);
@@ -100,6 +102,7 @@ fn what_never_reported_is_marked_then_ended_and_its_console_is_kept() {
 #[test]
 fn one_that_works_after_all_is_pardoned_and_never_ended() {
     on_ground(async |ground| {
+        ground.court.shows(Page::Pardoned);
         ground.launch(&format!("-n 1 --instance-type {TYPES}")).await.expect(0, &[]);
         let machine = ground.up()[0].clone();
         ground.aws.age(&machine.id, 3600);
@@ -158,16 +161,21 @@ fn ps_says_what_each_works_on() {
 #[test]
 fn a_spot_request_never_filled_is_said() {
     on_ground(async |ground| {
+        ground.court.shows(Page::NeverFilled);
         ground.aws.set(Trouble::with_launches().on_market("spot").no_capacity());
         let ended = ground.launch(&format!("-n 3 --spot --maintain --instance-type {TYPES}")).await;
         ended.expect(0, &["keeps 3 machines"]);
-        ground.dayfly("ps", "").await.expect(0, &["keeps 3 machines, and has 0", "the rest", "dayfly launch"]);
+        ground
+            .dayfly("ps", "")
+            .await
+            .expect(0, &["keeps 3 machines, and has 0", "InsufficientInstanceCapacity", "the rest", "dayfly launch"]);
     });
 }
 
 #[test]
 fn machines_are_stopped_started_and_ended() {
     on_ground(async |ground| {
+        ground.court.shows(Page::Managed);
         ground.launch(&format!("-n 2 --instance-type {TYPES}")).await.expect(0, &[]);
         let machines = ground.up();
         let (one, other) = (machines[0].id.clone(), machines[1].id.clone());
@@ -188,6 +196,7 @@ fn machines_are_stopped_started_and_ended() {
 #[test]
 fn spot_and_fleets_do_not_stop_and_terminate_takes_the_fleet() {
     on_ground(async |ground| {
+        ground.court.shows(Page::FleetEnded);
         ground.launch(&format!("-n 1 --spot --instance-type {TYPES}")).await.expect(0, &[]);
         ground.dayfly("stop", "--yes").await.expect(1, &["spot machine", "cannot be stopped", "dayfly terminate"]);
         ground.launch(&format!("-n 1 --maintain --instance-type {TYPES}")).await.expect(0, &["keeps 1 machine"]);

@@ -4,9 +4,10 @@ use dayfly_tests::aws::Trouble;
 use serde_json::json;
 
 use crate::ground::{Ground, TYPES, on_ground};
+use crate::ledger::Page;
 
 /// A call that EC2 refuses: what is said, that nothing was started, and that the launch is closed.
-async fn refused(ground: &mut Ground<'_>, trouble: Trouble, words: &[&str]) {
+async fn refused(ground: &mut Ground<'_, '_>, trouble: Trouble, words: &[&str]) {
     let before = ground.up().len();
     let set = ground.aws.set(trouble);
     let ended = ground.launch(&format!("-n 1 --instance-type {TYPES}")).await;
@@ -19,6 +20,7 @@ async fn refused(ground: &mut Ground<'_>, trouble: Trouble, words: &[&str]) {
 #[test]
 fn refusals_say_what_to_do() {
     on_ground(async |ground| {
+        ground.court.shows(Page::Refusals);
         let fleet = || Trouble::with("ec2", "CreateFleet");
         let role = "arn:aws:iam::123456789012:role/dayfly-test";
         let why = json!({"allowed": false, "explicitDeny": false, "context": {

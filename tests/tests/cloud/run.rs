@@ -12,7 +12,7 @@ fn a_job_is_run_to_its_end_and_its_machines_are_gone() {
         let url = ground.job.url();
         let arguments = ["run", &url, "-n", "2", "--spot", "--instance-type", TYPES, "--fetch", "results"];
         let mut run = ground.start(&arguments);
-        let mut machines = Instances::new(&ground.aws, ground.job.location(), ground.world.folder());
+        let mut machines = Instances::new(ground.aws, ground.job.location(), ground.world.folder());
         machines.until("dayfly run has ended", async |_| !run.runs()).await;
         let ended = run.ended().await;
         ended.expect(0, &["2 machines started", "2 spot", "all machines of the launch are gone"]);

@@ -1,17 +1,22 @@
 //! `dayfly teardown`: what goes, what stays, and what is in the way.
 
+use std::rc::Rc;
+
 use dayfly_tests::aws::{Aws, End, Trouble};
-use dayfly_tests::{Kind, World, run};
+
+use crate::court::{Court, Crew, in_court};
+use crate::ledger::Page;
 
 const PLACE: &str = "s3://made-by-setup/jobs";
 const NAME: &str = "dayfly-made-by-setup-jobs";
 const ROLE: &str = "dayfly-made-by-setup-jobs-us-east-1";
 
-fn on_aws(body: impl AsyncFn(&World, &Aws)) {
-    run(Kind::Aws, async |world: &World| {
-        let aws = world.aws();
-        world.dayfly(&["setup", PLACE]).await.expect(0, &["made"]);
-        body(world, &aws).await;
+/// With a deployment that was set up with these options.
+fn set_up_with(options: &[&str], body: impl AsyncFn(&Court<'_>, &Aws, Rc<Crew<'_>>)) {
+    in_court(async |court| {
+        let crew = court.crew(PLACE, options).await;
+        crew.sets(&[&["setup", PLACE][..], options].concat()).await.expect(0, &["made"]);
+        body(court, &court.aws, crew).await;
     });
 }
 
@@ -53,74 +58,86 @@ fn machine(aws: &Aws) -> String {
 
 #[test]
 fn all_but_the_bucket_goes() {
-    on_aws(async |world, aws| {
+    set_up_with(&[], async |_, aws, crew| {
         assert_eq!(left(aws), ["security group", "launch template", "role", "instance profile", "bucket"]);
         assert_eq!(aws.s3("PUT", "/made-by-setup/jobs/out3.dat", "an output").status, 200);
-        world.dayfly(&["teardown", PLACE]).await.expect(2, &["--yes"]);
+        crew.sets(&["teardown", PLACE]).await.expect(2, &["--yes"]);
         assert_eq!(left(aws).len(), 5, "it asks first");
-        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["kept      bucket made-by-setup", "--bucket"]);
+        crew.sets(&["teardown", PLACE, "--yes"]).await.expect(0, &["kept      bucket made-by-setup", "--bucket"]);
         assert_eq!(left(aws), ["bucket"]);
         assert_eq!(aws.s3("GET", "/made-by-setup/jobs/out3.dat", "").body, "an output");
         assert_eq!(aws.bucket_policy("made-by-setup"), None);
         assert_eq!(aws.s3("GET", "/made-by-setup?lifecycle", "").status, 404);
-        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["nothing to remove"]);
+        crew.sets(&["teardown", PLACE, "--yes"]).await.expect(0, &["nothing to remove"]);
         // It was dayfly's, and still is: another setup and teardown may remove it.
-        world.dayfly(&["setup", PLACE]).await.expect(0, &["made"]);
-        world.dayfly(&["teardown", PLACE, "--yes", "--bucket"]).await.expect(0, &["removed   bucket"]);
+        crew.sets(&["setup", PLACE]).await.expect(0, &["made"]);
+        crew.sets(&["teardown", PLACE, "--yes", "--bucket"]).await.expect(0, &["removed   bucket"]);
+        assert_eq!(left(aws), Vec::<&str>::new());
+    });
+}
+
+/// With what jobs left in the bucket, an upload that nobody completed among it.
+#[test]
+fn all_of_it_goes_if_asked() {
+    set_up_with(&["--ecr", "images", "--ssm"], async |court, aws, crew| {
+        court.shows(Page::AllRemoved);
+        for n in 0..3 {
+            assert_eq!(aws.s3("PUT", &format!("/made-by-setup/jobs/one/out{n}.dat"), "an output").status, 200);
+        }
+        assert_eq!(aws.s3("POST", "/made-by-setup/jobs/one/out3.dat?uploads", "").status, 200);
+        let teardown = ["teardown", PLACE, "--yes", "--bucket", "--destroy", "ecr"];
+        let said = ["removed   container repository images", "removed   role", "removed   bucket"];
+        crew.sets(&teardown).await.expect(0, &said);
         assert_eq!(left(aws), Vec::<&str>::new());
     });
 }
 
 #[test]
 fn kinds_are_kept_and_destroyed_as_asked() {
-    on_aws(async |world, aws| {
-        world.dayfly(&["setup", PLACE, "--ecr", "images"]).await.expect(0, &["made      container repository"]);
+    set_up_with(&["--ecr", "images"], async |_, aws, crew| {
         let keep = ["teardown", PLACE, "--yes", "--keep", "role", "--keep", "policy"];
-        world
-            .dayfly(&keep)
-            .await
-            .expect(0, &["kept      role", "kept      container repository images", "--destroy ecr"]);
+        crew.sets(&keep).await.expect(0, &["kept      role", "kept      container repository images", "--destroy ecr"]);
         assert_eq!(left(aws), ["role", "instance profile", "bucket"]);
         assert!(aws.bucket_policy("made-by-setup").is_some());
-        world.dayfly(&["teardown", PLACE, "--yes", "--keep", "ecr", "--destroy", "ecr"]).await.expect(2, &["once"]);
+        crew.sets(&["teardown", PLACE, "--yes", "--keep", "ecr", "--destroy", "ecr"]).await.expect(2, &["once"]);
     });
 }
 
 #[test]
 fn instances_that_live_are_in_the_way() {
-    on_aws(async |world, aws| {
+    set_up_with(&[], async |_, aws, crew| {
         let id = machine(aws);
-        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(1, &[&id, "nothing was removed", "dayfly terminate"]);
+        crew.sets(&["teardown", PLACE, "--yes"]).await.expect(1, &[&id, "nothing was removed", "dayfly terminate"]);
         assert_eq!(left(aws).len(), 5);
         aws.end(&id, End::Kill);
-        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   role"]);
+        crew.sets(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   role"]);
     });
 }
 
 /// What still hangs on something for a while is waited for; what is refused is said, and the next run goes on.
 #[test]
 fn what_is_held_is_waited_for() {
-    on_aws(async |world, aws| {
+    set_up_with(&[], async |_, aws, crew| {
         let group = Trouble::with("ec2", "DeleteSecurityGroup").refused("DependencyViolation", "in use").times(2);
         let role = Trouble::with("iam", "DeleteRole").refused("DeleteConflict", "in use").status(409).times(2);
         let (group, role) = (aws.set(group), aws.set(role));
-        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   security group", "removed   role"]);
+        crew.sets(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   security group", "removed   role"]);
         assert!(group.hits() >= 2 && role.hits() >= 2);
-        world.dayfly(&["setup", PLACE]).await.expect(0, &["made"]);
+        crew.sets(&["setup", PLACE]).await.expect(0, &["made"]);
         let denied = aws.set(Trouble::with("iam", "DeleteRole").refused("AccessDenied", "not you").status(403));
-        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(1, &["iam:DeleteRole", ROLE]);
+        crew.sets(&["teardown", PLACE, "--yes"]).await.expect(1, &["iam:DeleteRole", ROLE]);
         denied.take_back();
         assert_eq!(left(aws), ["role", "bucket"]);
-        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   role"]);
+        crew.sets(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   role"]);
         assert_eq!(left(aws), ["bucket"]);
     });
 }
 
 #[test]
 fn a_deployment_without_its_record_is_found_by_names_and_tags() {
-    on_aws(async |world, aws| {
+    set_up_with(&[], async |_, aws, crew| {
         assert_eq!(aws.s3("DELETE", "/made-by-setup/jobs/dayfly/deployment.json", "").status, 204);
-        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   launch template", NAME]);
+        crew.sets(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   launch template", NAME]);
         assert_eq!(left(aws), ["bucket"]);
     });
 }
@@ -128,14 +145,15 @@ fn a_deployment_without_its_record_is_found_by_names_and_tags() {
 /// Two deployments in one bucket do not know of each other.
 #[test]
 fn deployments_live_side_by_side() {
-    on_aws(async |world, aws| {
+    set_up_with(&[], async |court, aws, crew| {
         let other = "s3://made-by-setup/other";
-        world.dayfly(&["setup", other]).await.expect(0, &["made      role dayfly-made-by-setup-other-us-east-1"]);
-        world.dayfly(&["setup", PLACE]).await.expect(0, &["nothing was changed"]);
-        let refused = world.dayfly(&["teardown", PLACE, "--yes", "--bucket"]).await;
+        let others = court.crew(other, &[]).await;
+        others.sets(&["setup", other]).await.expect(0, &["made      role dayfly-made-by-setup-other-us-east-1"]);
+        crew.sets(&["setup", PLACE]).await.expect(0, &["nothing was changed"]);
+        let refused = crew.sets(&["teardown", PLACE, "--yes", "--bucket"]).await;
         refused.expect(1, &["other deployments live in the bucket", "nothing was removed"]);
-        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   role"]);
+        crew.sets(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   role"]);
         assert_eq!(left(aws), ["bucket"]);
-        world.dayfly(&["setup", other]).await.expect(0, &["nothing was changed"]);
+        others.sets(&["setup", other]).await.expect(0, &["nothing was changed"]);
     });
 }

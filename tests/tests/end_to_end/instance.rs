@@ -3,17 +3,16 @@
 
 mod boot;
 mod calls;
-mod service;
+mod posts;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dayfly_shared::clock::{Clock, SystemClock, Timestamp};
 use dayfly_shared::records::{AgentState, AttemptEnd, LeaseState};
-use dayfly_tests::{Agent, Ended, Job, Layout, Rule, World, everywhere, on_endpoint};
+use dayfly_tests::{Agent, Ended, Job, Layout, Machine, Metadata, Rule, World, everywhere, on_endpoint};
 use hyper::Method;
 use rustix::process::Signal;
-use service::Service;
 
 const ACTION: &str = "meta-data/spot/instance-action";
 
@@ -69,7 +68,7 @@ fn lines(path: &Path) -> Vec<String> {
 }
 
 /// An agent that asks this metadata service.
-fn on(service: &Service, agent: Agent) -> Agent {
+fn on(service: &Metadata, agent: Agent) -> Agent {
     agent.arg("--metadata").env("AWS_EC2_METADATA_SERVICE_ENDPOINT", service.url())
 }
 
@@ -91,13 +90,13 @@ everywhere! {
     /// A notice in the middle of a task: the task is given back in time, the record says why, the machine ends.
     async fn a_spot_notice_in_the_middle_of_a_task(world: &World) {
         let mut job = Layout::new(5).lay_out(world).await;
-        let (end, service) = (End::new(world), Service::of_instance());
+        let (end, service) = (End::new(world), Metadata::serve(Machine::made_up()));
         let proxy = world.proxy(1).await;
         let gate = proxy.hold(Rule::on(Method::GET).key_ends("/in3.dat"));
         let mut first = end.of(on(&service, job.agent("first").through(&proxy))).start();
         world.held(&mut first, &gate).await;
         // 40 s of it are kept for uploads.
-        service.set(ACTION, &format!(r#"{{"action": "terminate", "time": "{}"}}"#, ahead(42)));
+        service.set(ACTION, Some(&format!(r#"{{"action": "terminate", "time": "{}"}}"#, ahead(42))));
         ended(first).await.expect(4, &["spot notice: EC2 will terminate this instance"]);
         end.came("spot notice");
         let semaphore = job.semaphore_of("in3.dat").await.expect("it stays, so that its epoch goes on counting");
@@ -120,16 +119,16 @@ on_endpoint! {
     /// metadata service; which server the bucket is on makes no difference.)
     async fn a_rebalance_recommendation_is_noted(world: &World) {
         let mut job = Layout::new(5).lay_out(world).await;
-        let (end, service) = (End::new(world), Service::of_instance());
+        let (end, service) = (End::new(world), Metadata::serve(Machine::made_up()));
         let proxy = world.proxy(1).await;
         let gate = proxy.hold(Rule::on(Method::GET).key_ends("/in3.dat"));
         let mut agent = end.of(on(&service, job.agent("first").through(&proxy))).start();
         world.held(&mut agent, &gate).await;
-        service.fail(true);
+        service.fail(Some(503));
         let asked = service.asked().len();
         job.until("the agent asked in vain", async |_| service.asked().len() > asked).await;
-        service.set("meta-data/events/recommendations/rebalance", r#"{"noticeTime": "2026-01-01T00:00:00Z"}"#);
-        service.fail(false);
+        service.set("meta-data/events/recommendations/rebalance", Some(r#"{"noticeTime": "2026-01-01T00:00:00Z"}"#));
+        service.fail(None);
         job.until("the record tells of the recommendation", async |job| {
             record(job, "first").await.is_some_and(|record| {
                 record.state == AgentState::Working
@@ -146,14 +145,14 @@ on_endpoint! {
     /// … unless the user data say that it should.
     async fn a_rebalance_recommendation_drains_where_wanted(world: &World) {
         let mut job = Layout::new(5).lay_out(world).await;
-        let (end, service) = (End::new(world), Service::of_instance());
-        service.set("user-data", r#"{"drain_on_rebalance": true}"#);
+        let (end, service) = (End::new(world), Metadata::serve(Machine::made_up()));
+        service.set("user-data", Some(r#"{"drain_on_rebalance": true}"#));
         let proxy = world.proxy(1).await;
         let gate = proxy.hold(Rule::on(Method::GET).key_ends("/in3.dat"));
         let agent = job.agent("first").through(&proxy).drain_grace(Duration::ZERO);
         let mut agent = end.of(on(&service, agent)).start();
         world.held(&mut agent, &gate).await;
-        service.set("meta-data/events/recommendations/rebalance", r#"{"noticeTime": "2026-01-01T00:00:00Z"}"#);
+        service.set("meta-data/events/recommendations/rebalance", Some(r#"{"noticeTime": "2026-01-01T00:00:00Z"}"#));
         ended(agent).await.expect(4, &["rebalance recommendation"]);
         end.came("rebalance");
         job.agent("second").start().ended().await.expect(0, &[]);
@@ -191,8 +190,8 @@ on_endpoint! {
             (1, r#"{"jobb": "s3://bucket/job"}"#, "jobb"),
             (2, r#"{"slots": 0}"#, "slots: 0"),
         ] {
-            let (end, service) = (End::new(world), Service::of_instance());
-            service.set("user-data", user_data);
+            let (end, service) = (End::new(world), Metadata::serve(Machine::made_up()));
+            service.set("user-data", Some(user_data));
             end.of(on(&service, job.agent(&format!("broken{n}")))).start().ended().await.expect(1, &[words]);
             end.came(words);
             std::fs::remove_file(&end.reasons).expect("the reasons");
@@ -225,8 +224,8 @@ on_endpoint! {
     /// An agent that is done keeps its machine for somebody who watches, until a signal.
     async fn an_observer_has_time(world: &World) {
         let mut job = Layout::new(3).lay_out(world).await;
-        let (end, service) = (End::new(world), Service::of_instance());
-        service.set("user-data", r#"{"observe_seconds": 86400}"#);
+        let (end, service) = (End::new(world), Metadata::serve(Machine::made_up()));
+        service.set("user-data", Some(r#"{"observe_seconds": 86400}"#));
         let mut agent = end.of(on(&service, job.agent("first"))).start();
         job.until("a remark on the console", async |_| end.console().contains("kept for an observer")).await;
         assert_eq!(end.reasons(), Vec::<String>::new(), "not yet");
@@ -240,10 +239,10 @@ on_endpoint! {
     /// A spot notice ends the pause as well.
     async fn a_spot_notice_ends_the_observers_time(world: &World) {
         let mut job = Layout::new(3).lay_out(world).await;
-        let (end, service) = (End::new(world), Service::of_instance());
+        let (end, service) = (End::new(world), Metadata::serve(Machine::made_up()));
         let agent = end.of(on(&service, job.agent("first").arg("--observe").arg("86400"))).start();
         job.until("a remark on the console", async |_| end.console().contains("kept for an observer")).await;
-        service.set(ACTION, r#"{"action": "stop"}"#);
+        service.set(ACTION, Some(r#"{"action": "stop"}"#));
         ended(agent).await.expect(0, &[]);
         end.came("the job is over");
         job.finish(&[]).await;

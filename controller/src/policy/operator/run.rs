@@ -12,7 +12,8 @@ use super::{allow, pass_role, tag_of_request, through_s3};
 pub fn run(deployment: &Deployment) -> Value {
     let arns = Arns::new(deployment);
     let mut all = vec![
-        allow("Caller", &["sts:GetCallerIdentity", "sts:DecodeAuthorizationMessage"], json!("*")),
+        // GetCallerIdentity needs no permission (STS API reference).
+        allow("Refusals", &["sts:DecodeAuthorizationMessage"], json!("*")),
         json!({
             "Sid": "ListJobs",
             "Effect": "Allow",
@@ -20,7 +21,7 @@ pub fn run(deployment: &Deployment) -> Value {
             "Resource": arns.bucket(),
             "Condition": { "StringLike": { "s3:prefix": format!("{}*", deployment.place.prefix()) } },
         }),
-        allow("Uploads", &["s3:GetBucketLocation", "s3:ListBucketMultipartUploads"], json!(arns.bucket())),
+        allow("Uploads", &["s3:ListBucketMultipartUploads"], json!(arns.bucket())),
         allow(
             "Jobs",
             &["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
@@ -31,7 +32,6 @@ pub fn run(deployment: &Deployment) -> Value {
             &[
                 "ec2:DescribeAddresses",
                 "ec2:DescribeFleetHistory",
-                "ec2:DescribeFleetInstances",
                 "ec2:DescribeFleets",
                 "ec2:DescribeImages",
                 "ec2:DescribeInstanceTypes",
@@ -45,16 +45,11 @@ pub fn run(deployment: &Deployment) -> Value {
                 "ec2:GetInstanceTypesFromInstanceRequirements",
                 "pricing:GetProducts",
                 "servicequotas:GetServiceQuota",
-                "ssm:DescribeInstanceInformation",
             ],
             json!("*"),
         ),
         // AWS's own parameters that name its images; they belong to no account.
-        allow(
-            "Images",
-            &["ssm:GetParameter", "ssm:GetParameters"],
-            json!(arns.shared("ssm", "parameter/aws/service/*")),
-        ),
+        allow("Images", &["ssm:GetParameter"], json!(arns.shared("ssm", "parameter/aws/service/*"))),
         pass_role(deployment, &arns, "StringEquals"),
     ];
     launching(deployment, &arns, &mut all);
@@ -112,7 +107,6 @@ fn launching(deployment: &Deployment, arns: &Arns<'_>, all: &mut Vec<Value>) {
             &[
                 "ec2:DeleteFleets",
                 "ec2:GetConsoleOutput",
-                "ec2:ModifyFleet",
                 "ec2:StartInstances",
                 "ec2:StopInstances",
                 "ec2:TerminateInstances",

@@ -8,9 +8,8 @@ use dayfly_shared::boot::{Boot, USER_DATA_BYTES};
 use dayfly_shared::instance::InstanceSettings;
 use dayfly_shared::store::{Attributes, Condition};
 use dayfly_tests::server::{REGION, sources};
-use dayfly_tests::{World, on_endpoint, world};
+use dayfly_tests::{Metadata, World, on_endpoint, world};
 
-use super::service::Service;
 use super::{lines, write_program};
 
 const KEY: &str = "a place/dayfly/agents/0.1.0/x86_64/dayfly-agent";
@@ -20,7 +19,7 @@ const AGENT: &[u8] = b"#!/bin/sh\necho an agent\n";
 struct Machine {
     root: PathBuf,
     stubs: PathBuf,
-    service: Service,
+    service: Metadata,
 }
 
 impl Machine {
@@ -34,14 +33,14 @@ impl Machine {
             let calls = root.join("calls");
             write_program(&stubs.join(stub), &format!("#!/bin/sh\necho \"{stub} $*\" >>'{}'\n", calls.display()));
         }
-        let service = Service::of_instance();
+        let service = Metadata::serve(dayfly_tests::Machine::made_up());
         let keys = world.server().keys().clone();
-        service.set("meta-data/iam/security-credentials/", "the-role");
+        service.set("meta-data/iam/security-credentials/", Some("the-role"));
         let json = format!(
             "{{\n  \"Code\" : \"Success\",\n  \"AccessKeyId\" : \"{}\",\n  \"SecretAccessKey\" : \"{}\",\n  \"Token\" : \"a/token==\"\n}}",
             keys.access, keys.secret
         );
-        service.set("meta-data/iam/security-credentials/the-role", &json);
+        service.set("meta-data/iam/security-credentials/the-role", Some(&json));
         Self { root, stubs, service }
     }
 
@@ -141,9 +140,9 @@ on_endpoint! {
             match name {
                 "refused" => machine.service.set(
                     "meta-data/iam/security-credentials/the-role",
-                    r#"{"AccessKeyId": "ASIANOBODY", "SecretAccessKey": "no", "Token": "none"}"#,
+                    Some(r#"{"AccessKeyId": "ASIANOBODY", "SecretAccessKey": "no", "Token": "none"}"#),
                 ),
-                "unready" => machine.service.set("meta-data/iam/security-credentials/", wrong_role),
+                "unready" => machine.service.set("meta-data/iam/security-credentials/", Some(wrong_role)),
                 _ => {}
             }
             let script = script(world, &sha256, key).await;
@@ -170,9 +169,9 @@ on_endpoint! {
         ] {
             let machine = Machine::new(world, name);
             if let Some(text) = user_data {
-                machine.service.set("user-data", text);
+                machine.service.set("user-data", Some(text));
             }
-            machine.service.fail(name == "deaf");
+            machine.service.fail((name == "deaf").then_some(503));
             if let Some(text) = file {
                 std::fs::create_dir_all(machine.root.join("etc/dayfly")).expect("a folder");
                 std::fs::write(machine.root.join("etc/dayfly/settings.json"), text).expect("a file");

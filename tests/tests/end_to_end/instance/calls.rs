@@ -5,10 +5,11 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use dayfly_shared::clock::{Clock, SystemClock};
+use dayfly_tests::listener::Asked;
 use dayfly_tests::server::sources;
-use dayfly_tests::{Job, Kind, Layout, World, on_endpoint, run};
+use dayfly_tests::{Job, Kind, Layout, Machine, Metadata, World, on_endpoint, run};
 
-use super::service::{Asked, Service};
+use super::posts::Posts;
 use super::{End, on};
 
 const LAUNCH: &str = "0000000000000007";
@@ -90,8 +91,8 @@ print(ec2.create_fleet(Type="maintain",
 "#;
         let fleet = python(world, script, "");
         put_launch(&job, &fleet).await;
-        let (end, service) = (End::new(world), Service::of_instance());
-        service.set("user-data", &user_data());
+        let (end, service) = (End::new(world), Metadata::serve(Machine::made_up()));
+        service.set("user-data", Some(&user_data()));
         for name in ["first", "second"] {
             end.of(on(&service, job.agent(name))).start().ended().await.expect(0, &["replaces nothing any more"]);
         }
@@ -118,9 +119,9 @@ on_endpoint! {
     async fn calls_are_signed_and_refusals_are_survived(world: &World) {
         let mut job = Layout::new(3).lay_out(world).await;
         put_launch(&job, "fleet-12345678").await;
-        let (end, service) = (End::new(world), Service::of_instance());
-        let (ec2, logs) = (Service::start(), Service::start());
-        service.set("user-data", &user_data());
+        let (end, service) = (End::new(world), Metadata::serve(Machine::made_up()));
+        let (ec2, logs) = (Posts::start(), Posts::start());
+        service.set("user-data", Some(&user_data()));
         ec2.answer(503, "<Response><Errors><Error><Code>Unavailable</Code></Error></Errors></Response>");
         logs.answer(400, r#"{"__type": "ResourceAlreadyExistsException"}"#);
         let agent = on(&service, job.agent("first"))

@@ -1,0 +1,64 @@
+//! Agents with all that setup's options give them: a key of KMS, CloudWatch Logs, a fleet to shut off; and uploads in parts.
+
+use dayfly_tests::aws::Trouble;
+use dayfly_tests::{Instances, Layout, content};
+use serde_json::json;
+
+use crate::court::in_court;
+use crate::forbidden;
+use crate::ground::TYPES;
+use crate::ledger::{Page, Whom};
+
+const BUCKET: &str = "made-by-setup";
+const GROUP: &str = "/dayfly/agents";
+
+/// A deployment at this place works off the job `jobs/one`.
+fn with_all_options(page: Page, whom: Whom, place: &str, isolate: &[&str], others: &[&str]) {
+    in_court(async |court| {
+        court.shows(page);
+        let (world, aws) = (court.world, &court.aws);
+        let key = aws.ask("kms", "TrentService.CreateKey", &json!({})).json();
+        let key = key["KeyMetadata"]["KeyId"].as_str().expect("a key").to_owned();
+        let made = aws.ask("logs", "Logs_20140328.CreateLogGroup", &json!({"logGroupName": GROUP}));
+        assert_eq!(made.status, 200, "{}", made.body);
+        aws.add_dayfly_image(env!("CARGO_PKG_VERSION"));
+        let options = [&["--kms-key", &key, "--fleet-shut-off", "--cloudwatch", GROUP][..], isolate].concat();
+        let crew = court.crew(place, &options).await;
+        crew.sets(&[&["setup", place][..], &options].concat()).await.expect(0, &["made      role"]);
+        // The record is read with the key that it was written with.
+        crew.sets(&["setup", place]).await.expect(0, &["nothing was changed"]);
+
+        // One output of three parts, of which the second is refused once: what went up is dropped, and begun anew.
+        let inputs = [("in0.dat", 17 << 20), ("in1.dat", 100), ("in2.dat", 5000)];
+        let inputs = inputs.map(|(name, bytes)| (name.to_owned(), content::of(name, bytes)));
+        let mut job = Layout::of(inputs).bucket(BUCKET).prefix("jobs/one").lay_out(world).await;
+        let part = Trouble::with("s3", "PutObject").containing("partNumber=2").times(1);
+        let part = aws.set(part.refused("InvalidRequest", "not this part, by the test"));
+        let url = job.url();
+        let launch = ["launch", &url, "-n", "2", "--spot", "--maintain", "--slots", "1", "--instance-type", TYPES];
+        crew.runs(&launch).await.expect(0, &["keeps 2 machines"]);
+        let mut machines = Instances::new(aws, job.location(), world.folder());
+        machines.until("every task is done", async |_| job.bucket.summary().await.is_ok_and(|s| s.is_some())).await;
+        machines.gone().await;
+        assert!(part.hits() > 0, "no output went up in parts");
+        assert_eq!(aws.query("ec2", "DescribeFleets", &[]).fields("fleetState"), ["deleted_running"]);
+        let streams = aws.ask("logs", "Logs_20140328.DescribeLogStreams", &json!({"logGroupName": GROUP})).json();
+        assert!(streams["logStreams"].as_array().is_some_and(|all| all.len() >= 2), "{streams:#}");
+        job.finish(&[]).await;
+        forbidden::to_agents(&crew, whom, BUCKET, "jobs/one/", others);
+        forbidden::to_people(&crew, BUCKET);
+    });
+}
+
+#[test]
+fn agents_use_what_options_give_them() {
+    with_all_options(Page::Options, Whom::Role, "s3://made-by-setup/jobs", &[], &["elsewhere/", ""]);
+}
+
+/// Another job of the same bucket, beside it, above it and below it, is out of reach.
+#[test]
+fn agents_of_an_isolated_job_use_the_same_and_reach_no_other_job() {
+    let others = ["jobs/two/", "jobs/", "jobs/one-more/", "elsewhere/", ""];
+    let page = Page::IsolatedOptions;
+    with_all_options(page, Whom::IsolatedRole, "s3://made-by-setup/jobs/one", &["--isolate"], &others);
+}
