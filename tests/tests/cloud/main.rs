@@ -3,6 +3,7 @@
 mod double;
 mod fleets;
 mod ground;
+mod image;
 mod launch;
 mod life;
 mod machines;
