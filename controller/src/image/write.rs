@@ -156,6 +156,9 @@ impl<'a> Writing<'a> {
             }
             tenth = now;
         }
+        if *arrived > marked {
+            self.mark(*arrived).await;
+        }
         Ok(())
     }
 
