@@ -365,7 +365,7 @@ fn prune_keeps_what_is_new_or_in_use() {
         pruned.expect(
             0,
             &[
-                &format!("{}", made[0]),
+                &made[0],
                 &format!("used by {machine}"),
                 "used by version 1 of the launch template theirs",
                 "one of the 1 newest",
