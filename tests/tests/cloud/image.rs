@@ -324,25 +324,20 @@ fn prune_keeps_what_is_new_or_in_use() {
         let one = [("ImageId", made[0].as_str()), ("MinCount", "1"), ("MaxCount", "1"), ("InstanceType", "m5.large")];
         let machine = ec2("RunInstances", &one).field("instanceId").expect("an instance").to_owned();
         ec2("StopInstances", &[("InstanceId.1", &machine)]);
-        // Somebody else's template: every version of it counts.
-        let template = [("LaunchTemplateName", "theirs"), ("LaunchTemplateData.ImageId", made[1].as_str())];
-        ec2("CreateLaunchTemplate", &template);
-        let version = [("LaunchTemplateName", "theirs"), ("LaunchTemplateData.InstanceType", "m5.large")];
-        ec2("CreateLaunchTemplateVersion", &version);
-        // A deployment's: only what is the default, the newest, or a fleet's.
-        let ours = [
-            ("LaunchTemplateName", "ours"),
-            ("LaunchTemplateData.InstanceType", "m5.large"),
+        // Both templates name an image in their second version of three, which is neither default nor newest. Every
+        // version of somebody else's counts; of a deployment's only what is the default, the newest, or a fleet's.
+        let plain = ("LaunchTemplateData.InstanceType", "m5.large");
+        let of_dayfly = [
             ("TagSpecification.1.ResourceType", "launch-template"),
             ("TagSpecification.1.Tag.1.Key", tags::DEPLOYMENT),
             ("TagSpecification.1.Tag.1.Value", "d"),
         ];
-        ec2("CreateLaunchTemplate", &ours);
-        ec2("CreateLaunchTemplateVersion", &[("LaunchTemplateName", "ours"), ("LaunchTemplateData.ImageId", &made[2])]);
-        ec2(
-            "CreateLaunchTemplateVersion",
-            &[("LaunchTemplateName", "ours"), ("LaunchTemplateData.InstanceType", "m5.large")],
-        );
+        for (name, tags, image) in [("theirs", &[][..], &made[1]), ("ours", &of_dayfly, &made[2])] {
+            let name = ("LaunchTemplateName", name);
+            ec2("CreateLaunchTemplate", &[&[name, plain], tags].concat());
+            ec2("CreateLaunchTemplateVersion", &[name, ("LaunchTemplateData.ImageId", image)]);
+            ec2("CreateLaunchTemplateVersion", &[name, plain]);
+        }
         // Two uploads that were cut off, one of them long ago.
         let mut unfinished = Vec::new();
         for edition in ["old upload", "young upload"] {
@@ -367,7 +362,7 @@ fn prune_keeps_what_is_new_or_in_use() {
             &[
                 &made[0],
                 &format!("used by {machine}"),
-                "used by version 1 of the launch template theirs",
+                "used by version 2 of the launch template theirs",
                 "one of the 1 newest",
                 "it has no flavour",
             ],
