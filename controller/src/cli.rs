@@ -2,6 +2,7 @@
 
 mod cost;
 mod doctor;
+mod image;
 mod instances;
 mod job;
 mod machines;
@@ -17,6 +18,7 @@ use dayfly_shared::job::Location;
 
 pub use cost::CostArgs;
 pub use doctor::DoctorArgs;
+pub use image::{ImageArgs, ImageCommand, PruneArgs, PublishArgs};
 pub use instances::{ManageArgs, PsArgs, ReapArgs};
 pub use job::{JobArg, split_job};
 pub use machines::{Architecture, MachinesArgs};
@@ -139,6 +141,8 @@ pub enum Command {
     Connect(ConnectArgs),
     /// Say what a job has cost so far
     Cost(CostArgs),
+    /// Publish machine images, list and prune them
+    Image(ImageArgs),
     /// Serve a folder of buckets to any S3 client on this machine
     Serve(ServeArgs),
 }

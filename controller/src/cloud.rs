@@ -80,6 +80,11 @@ impl Cloud {
         aws_sdk_ec2::Client::new(&self.config)
     }
 
+    /// EBS, for the blocks of snapshots.
+    pub fn ebs(&self) -> aws_sdk_ebs::Client {
+        aws_sdk_ebs::Client::new(&self.config)
+    }
+
     /// IAM.
     pub fn iam(&self) -> aws_sdk_iam::Client {
         aws_sdk_iam::Client::new(&self.config)

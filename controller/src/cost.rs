@@ -25,6 +25,7 @@ use crate::write;
 pub use bill::Bill;
 pub use estimate::Expected;
 use estimate::{Machines, Work, estimate};
+pub use prices::snapshot_month;
 
 /// `dayfly cost`.
 ///

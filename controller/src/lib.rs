@@ -26,6 +26,8 @@ mod doctor;
 mod fetch;
 mod host;
 #[cfg(feature = "ec2")]
+mod image;
+#[cfg(feature = "ec2")]
 mod instances;
 mod jobs;
 mod launch;
@@ -97,6 +99,8 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Connect(args) => remote::connect(&parts, args).await,
         #[cfg(feature = "ec2")]
         Command::Cost(args) => cost::cost(&parts, args).await,
+        #[cfg(feature = "ec2")]
+        Command::Image(args) => image::command(&parts, args).await,
         #[cfg(not(feature = "ec2"))]
         Command::Setup(_)
         | Command::Teardown(_)
@@ -107,7 +111,8 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         | Command::Reap(_)
         | Command::Exec(_)
         | Command::Connect(_)
-        | Command::Cost(_) => Err(without_ec2()),
+        | Command::Cost(_)
+        | Command::Image(_) => Err(without_ec2()),
         Command::Serve(args) => serve::command(&parts, args).await,
     }
 }

@@ -12,7 +12,7 @@ mod operator;
 pub use agent::{inline, trust};
 pub use bucket::{sid_prefix, statements};
 pub use document::{MANAGED_SSM, dns_suffix, document, merged, others, partition, without};
-pub use operator::{run, setup};
+pub use operator::{image, run, setup};
 
 #[cfg(test)]
 pub(crate) use document::sample;

@@ -24,6 +24,7 @@ use crate::failure::{Failure, Result};
 use crate::parts::Parts;
 
 use print::Printed;
+pub use print::region as region_said;
 use work::Work;
 
 /// `dayfly setup`.

@@ -26,6 +26,12 @@ pub mod tags {
     pub const PROJECT: &str = "Project";
     /// On an image: the version of the agent in it.
     pub const AGENT: &str = "dayfly:agent";
+    /// On an image and its snapshots: its flavour, such as `minimal`.
+    pub const IMAGE: &str = "dayfly:image";
+    /// On an image and its snapshot: a digest of what it was made from.
+    pub const SOURCE: &str = "dayfly:source";
+    /// On a snapshot that is being written: how many of its blocks have arrived.
+    pub const WRITTEN: &str = "dayfly:written";
     /// On an image: that it has drivers for GPUs.
     pub const GPU: &str = "dayfly:gpu";
     /// What the console shows.

@@ -6,8 +6,9 @@ rules      faults that a test sets, and holds
 tokens     client tokens
 launches   one machine: what EC2 refuses, and where it gets its image, profile, tags and user data
 fleets     CreateFleet and what follows
+snapshots  the EBS direct APIs, and images of snapshots
 offers     types by need, spot prices, the price list, quotas
 commands   Systems Manager: commands that really run, sessions
-evaluated  what IAM evaluates for a call: actions, resources, condition keys; for S3, EC2 and the rest
+evaluated  what IAM evaluates for a call: actions, resources, condition keys; for S3, EC2, EBS and the rest
 control    the test's own way in: /_double/…
 """

@@ -5,12 +5,15 @@ GET    /_double/rules             the rules with their hits and holds
 DELETE /_double/rules[/NUMBER]    takes back all or one; what they held goes on
 GET    /_double/calls[?from=N]    every call so far
 GET    /_double/instances         all machines, of all regions
+GET    /_double/snapshots         all snapshots of dayfly's, with the checksums of their blocks
+GET    /_double/disk-images       the account's own images, as they were registered
 POST   /_double/end               {"id", "how": power-off | reclaim | kill}
 POST   /_double/console           {"id", "text"}
 POST   /_double/images            {"name", "architecture", "tags", "region"}: {"id"}
 POST   /_double/parameters        {"name", "value"}: a public parameter of Systems Manager
 POST   /_double/ssm               {"id", "region"}: the machine registers with Systems Manager
 POST   /_double/settings          {"profile_unseen": N, "quotas": {CODE: VALUE}, "age": {ID: SECONDS}}
+                                  (of machines, images, snapshots)
 """
 
 import json
@@ -22,7 +25,7 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.ec2.utils import random_ami_id
 
-from . import offers
+from . import offers, snapshots
 from .launches import backend
 from .wire import Answer
 
@@ -44,7 +47,7 @@ class Control:
         asked = json.loads(body or b"{}")
         what, _, rest = environ["PATH_INFO"].removeprefix("/_double/").partition("/")
         try:
-            result = getattr(self, f"{environ['REQUEST_METHOD'].lower()}_{what}")(
+            result = getattr(self, f"{environ['REQUEST_METHOD'].lower()}_{what.replace('-', '_')}")(
                 asked, rest, parse_qs(environ.get("QUERY_STRING", ""))
             )
             return Answer(200, {"Content-Type": "application/json"}, json.dumps(result).encode())
@@ -70,6 +73,14 @@ class Control:
         with self.door.one:
             self.door.fleets.tick()
             return [view(region, m) for region, ec2 in ec2_backends[ACCOUNT].items() for m in ec2.all_instances()]
+
+    def get_snapshots(self, asked, rest, query):
+        with self.door.one:
+            return self.door.snapshots.seen()
+
+    def get_disk_images(self, asked, rest, query):
+        with self.door.one:
+            return snapshots.images_seen()
 
     def post_end(self, asked, rest, query):
         with self.door.one:
@@ -115,6 +126,11 @@ class Control:
             for ec2 in ec2_backends[ACCOUNT].values():
                 for machine in ec2.all_instances():
                     machine.launch_time -= timedelta(seconds=asked.get("age", {}).get(machine.id, 0))
+                for name, seconds in asked.get("age", {}).items():
+                    if name in ec2.amis:
+                        ec2.amis[name].creation_date -= timedelta(seconds=seconds)
+                    if name in ec2.snapshots:
+                        ec2.snapshots[name].start_time -= timedelta(seconds=seconds)
         return {}
 
 

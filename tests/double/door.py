@@ -11,13 +11,14 @@ from moto.iam.models import SERVICE_NAME_CONVERSION
 from moto.s3.models import FakeBucket
 from moto.server import DomainDispatcherApplication, create_backend_app
 
-from . import evaluated, offers, wire
+from . import evaluated, offers, snapshots, wire
 from .commands import Commands
 from .control import Control
 from .evaluated import s3 as objects
 from .fleets import Fleets
 from .launches import Launches, backend, check_user_data
 from .rules import Rules, decoded, words
+from .snapshots import Snapshots
 from .tokens import Tokens
 from .wire import Answer, Refusal
 
@@ -29,6 +30,8 @@ SERVICE_NAME_CONVERSION.update({"spot": "EC2Spot", "ec2fleet": "EC2Fleet"})
 
 STATUSES = {
     200: "OK",
+    201: "Created",
+    202: "Accepted",
     204: "No Content",
     206: "Partial Content",
     301: "Moved Permanently",
@@ -68,6 +71,8 @@ class Call:
         ):
             self.parameters = wire.flat(self.body)
             self.asked, self.action = wire.nested(self.parameters), self.parameters.get("Action", "?")
+        elif self.service == "ebs":
+            self.action, self.asked = snapshots.read(self)
         else:
             self.action = objects.action(self)
 
@@ -87,7 +92,7 @@ class Door:
         self.moto, self.one = DomainDispatcherApplication(create_backend_app), threading.Lock()
         self.rules, self.tokens, self.commands = Rules(), Tokens(), Commands()
         self.launches = Launches(self.rules)
-        self.fleets = Fleets(self.launches)
+        self.fleets, self.snapshots = Fleets(self.launches), Snapshots()
         self.calls = []
         self.control = Control(self)
         fleets, commands = self.fleets, self.commands
@@ -145,7 +150,7 @@ class Door:
                 "region": call.region,
                 "method": call.method,
                 "path": call.path,
-                "token": call.parameters.get("ClientToken"),
+                "token": call.parameters.get("ClientToken") or call.asked.get("ClientToken"),
                 "dry_run": call.parameters.get("DryRun") == "true",
                 "checks": evaluated.checks(call),
             }
@@ -188,6 +193,12 @@ class Door:
         if result is not None:
             return wire.ec2(call.action, result) if call.service == "ec2" else wire.json_answer(result)
         match call.service, call.action:
+            case "ebs", _:
+                return self.snapshots.carried_out(call, self.by_moto)
+            case "ec2", "DescribeSnapshots":
+                self.snapshots.look(call.region)
+            case "ec2", "RegisterImage":
+                snapshots.check_register(call)
             case "sts", "DecodeAuthorizationMessage":
                 answer = {"DecodedMessage": decoded(call.asked["EncodedMessage"])}
                 return wire.query(call.action, "https://sts.amazonaws.com/doc/2011-06-15/", answer)
@@ -223,13 +234,7 @@ class Door:
                 # S3 API reference, GetBucketVersioning: the name of its answer's element.
                 answer.body = answer.body.replace(b"GetBucketVersioningResponse", b"VersioningConfiguration")
             case "ec2", "RegisterImage":
-                image = answer.body.decode().partition("<imageId>")[2].partition("<")[0]
-                made = backend(call.region).amis.get(image)
-                if made:
-                    made.architecture = call.asked.get("Architecture", "i386")
-                    made.ena_support = call.asked.get("EnaSupport") == "true"
-                    made.imds_support = call.asked.get("ImdsSupport")
-                    made.add_tags(wire.tags_of(call.asked.get("TagSpecification"), "image"))
+                snapshots.registered(call, answer.body.decode().partition("<imageId>")[2].partition("<")[0])
 
     def check_region(self, call):
         """S3 user guide, "Making requests": a bucket of another region answers 301 and names that region."""

@@ -184,6 +184,11 @@ class Fleet:
             "terminateInstancesWithExpiration": False,
             "type": self.kind,
             "tagSet": [{"key": key, "value": value} for key, value in self.tags.items()],
+            "launchTemplateConfigs": [
+                {"launchTemplateSpecification": {k[0].lower() + k[1:]: v for k, v in of.items()}}
+                for of in (c.get("LaunchTemplateSpecification") for c in self.asked.get("LaunchTemplateConfigs", []))
+                if of
+            ],
             # Both are told of instant fleets alone (API reference, FleetData); of others the history tells.
             "errorSet": self.errors_view() if self.kind == "instant" else None,
             "fleetInstanceSet": self.instances_view() if self.kind == "instant" else None,

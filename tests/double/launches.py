@@ -80,7 +80,8 @@ class Launches:
 
     def check_profile(self, asked):
         """The profile, if EC2 sees it yet."""
-        if not asked:
+        # An empty name is none: Packer sends it.
+        if not any((asked or {}).values()):
             return None
         profile, (field, value) = profile_of(asked), next(iter(asked.items()))
         name = profile.name if profile else value

@@ -38,6 +38,8 @@ ON_DEMAND = {
 SPOT_SHARE = 0.35
 # Dollars a month for a gigabyte of gp3; dollars an hour for a public IPv4 address.
 GP3, ADDRESS = 0.08, 0.005
+# Dollars a month for a gigabyte of a snapshot, and of an archived one.
+SNAPSHOT, ARCHIVE = 0.05, 0.0125
 # Service Quotas: running vCPUs, on demand and spot, of the standard families.
 QUOTAS = {
     "L-1216C47A": "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
@@ -178,6 +180,9 @@ def _products(service, region):
             yield _product("Compute Instance", {**where, **machine}, dollars, "Hrs")
         volume = {"volumeApiName": "gp3", "volumeType": "General Purpose", "servicecode": service}
         yield _product("Storage", {**where, **volume}, GP3, "GB-Mo")
+        for kind, dollars in (("EBS:SnapshotArchiveStorage", ARCHIVE), ("EBS:SnapshotUsage", SNAPSHOT)):
+            kept = {"storageMedia": "Amazon S3", "usagetype": kind, "servicecode": service}
+            yield _product("Storage Snapshot", {**where, **kept}, dollars, "GB-Mo")
     if service == "AmazonVPC":
         address = {
             "group": "VPCPublicIPv4Address",

@@ -142,5 +142,8 @@ def refusal(service, error, head=False):
         )
     else:
         headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": error.code, **error.headers}
-        body = json.dumps({"__type": error.code, "message": error.message})
+        said = {"__type": error.code, "message": error.message}
+        if hasattr(error, "reason"):
+            said |= {"Message": error.message, "Reason": error.reason}
+        body = json.dumps(said)
     return Answer(error.status, headers, body.encode())

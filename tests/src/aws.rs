@@ -3,6 +3,7 @@
 
 mod account;
 mod call;
+mod disks;
 mod machine;
 mod policies;
 mod trouble;
@@ -20,6 +21,7 @@ use crate::server::{Kind, REGION, Server};
 
 pub use account::{Account, FleetRequest, base64};
 pub use call::{Call, Check};
+pub use disks::{DiskImage, Snapshot};
 pub use machine::{Machine, Volume};
 pub use trouble::{Set, Trouble};
 
@@ -185,7 +187,7 @@ impl Aws {
         self.control("POST", "console", Some(&json!({"id": id, "text": text})));
     }
 
-    /// A machine was launched that many seconds earlier than it was.
+    /// A machine was launched, an image registered or a snapshot begun that many seconds earlier than it was.
     pub fn age(&self, id: &str, seconds: u64) {
         self.control("POST", "settings", Some(&json!({"age": {id: seconds}})));
     }

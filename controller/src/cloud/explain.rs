@@ -22,8 +22,11 @@ pub fn is_passing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
                 "RequestLimitExceeded"
                     | "Throttling"
                     | "ThrottlingException"
+                    | "RequestThrottledException"
+                    | "ConcurrentLimitExceededException"
                     | "InternalError"
                     | "InternalFailure"
+                    | "InternalServerException"
                     | "Unavailable"
                     | "ServiceUnavailable"
             )
@@ -75,7 +78,11 @@ pub fn fix(action: &str, code: &str, message: &str) -> Option<String> {
         "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
             format!("the caller may not do {action}: give it the operator policy that dayfly setup --print shows")
         }
-        "RequestLimitExceeded" | "Throttling" | "ThrottlingException" => {
+        "RequestLimitExceeded"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestThrottledException"
+        | "ConcurrentLimitExceededException" => {
             "the account's calls are being throttled: wait a minute and run it again".to_owned()
         }
         "InsufficientInstanceCapacity" | "UnfulfillableCapacity" | "InsufficientCapacity" => {
@@ -91,6 +98,15 @@ pub fn fix(action: &str, code: &str, message: &str) -> Option<String> {
              Spot Instance Requests\")"
                 .to_owned()
         }
+        "ServiceQuotaExceededException" | "PendingSnapshotLimitExceeded" | "SnapshotLimitExceeded" => {
+            "the account's limit on snapshots is reached, on pending ones or on all: wait for others to complete, remove \
+             some (dayfly image prune), or ask for more (Service Quotas, Amazon EBS, \"Pending snapshots\")"
+                .to_owned()
+        }
+        "OptInRequired" => {
+            "the account has not enabled this service or region: enable it, or pass another --region".to_owned()
+        }
+        "InvalidAMIName.Duplicate" => "choose another --name, or deregister that image".to_owned(),
         "SpotMaxPriceTooLow" => "spot costs more than that just now: leave out --max-price, or raise it".to_owned(),
         "IdempotentParameterMismatch" | "IdempotentParameterMismatchException" => {
             "this launch's token was used with other parameters, so somebody changed its record: close it (dayfly reap), and \
@@ -164,6 +180,8 @@ mod tests {
             ("InvalidParameterValue", "Invalid IAM Instance Profile name", "not visible yet"),
             ("InvalidParameterValue", "The architecture 'arm64' of the specified AMI", "--arch"),
             ("RequestExpired", "expired", "log in again"),
+            ("ServiceQuotaExceededException", "quota", "Pending snapshots"),
+            ("RequestThrottledException", "slow", "throttled"),
         ] {
             let fix = fix("ec2:CreateFleet", code, message).unwrap_or_default();
             assert!(fix.contains(word), "{code}: {fix}");

@@ -14,6 +14,8 @@ use crate::failure::{Failure, Result};
 
 /// What spot prices are asked for; machines run Linux.
 const PRODUCT: &str = "Linux/UNIX";
+/// The usage type of what snapshots store (EBS pricing, "Understanding your bill": EBS:SnapshotUsage).
+const SNAPSHOT_USAGE: &str = "EBS:SnapshotUsage";
 
 /// Prices for these types and markets, spot prices since `from`. What could not be found out stays unknown; why, in words.
 pub async fn tariff(
@@ -73,15 +75,35 @@ async fn on_demand(cloud: &Cloud, kind: &str) -> Result<Option<f64>> {
     listed(cloud, "AmazonEC2", &filters).await
 }
 
+/// The price of a GiB in a snapshot for a month.
+///
+/// # Errors
+/// The price list cannot be asked.
+pub async fn snapshot_month(cloud: &Cloud) -> Result<Option<f64>> {
+    let all = products(cloud, "AmazonEC2", &[("productFamily", "Storage Snapshot")]).await?;
+    // Beside it: archives, and what is billed for them. The type has the region's short name before it, but in us-east-1.
+    let is_it = |product: &&String| {
+        let product: serde_json::Value = serde_json::from_str(product).unwrap_or_default();
+        let kind = product.pointer("/product/attributes/usagetype").and_then(serde_json::Value::as_str);
+        kind.is_some_and(|kind| kind == SNAPSHOT_USAGE || kind.ends_with(&format!("-{SNAPSHOT_USAGE}")))
+    };
+    Ok(all.iter().find(is_it).and_then(|product| dollars(product)))
+}
+
 /// The list price in dollars of the one product of the region that these filters leave.
 async fn listed(cloud: &Cloud, service: &str, filters: &[(&str, &str)]) -> Result<Option<f64>> {
+    Ok(products(cloud, service, filters).await?.iter().find_map(|product| dollars(product)))
+}
+
+/// The products of the region that these filters leave, each as JSON.
+async fn products(cloud: &Cloud, service: &str, filters: &[(&str, &str)]) -> Result<Vec<String>> {
     let mut request = cloud.prices().get_products().service_code(service);
     for (field, value) in filters.iter().chain(&[("regionCode", cloud.region())]) {
         let filter = Filter::builder().r#type(FilterType::TermMatch).field(*field).value(*value).build();
         request = request.filters(filter.map_err(|e| Failure::new(format!("a filter of prices: {e}")))?);
     }
     let answer = request.send().await.map_err(|e| explain("pricing:GetProducts", service, &e))?;
-    Ok(answer.price_list().iter().find_map(|product| dollars(product)))
+    Ok(answer.price_list().to_vec())
 }
 
 /// The price on demand in a product of the Price List API ("Reading the service price list files": terms, OnDemand, then

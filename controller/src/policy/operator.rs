@@ -1,5 +1,6 @@
 //! What people need: one policy to set up and tear down, another to launch, follow and end.
 
+mod image;
 mod run;
 
 use dayfly_shared::deployment::Deployment;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::agent::{key_arn, tag_of_resource};
 use super::document::{Arns, MANAGED_SSM, dns_suffix, document};
 
+pub use image::image;
 pub use run::run;
 
 /// For `dayfly setup` and `dayfly teardown`.

@@ -3,7 +3,7 @@
 
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 
-from . import ec2, rest, s3
+from . import ebs, ec2, rest, s3
 
 
 def checks(call):
@@ -13,6 +13,8 @@ def checks(call):
             found = s3.checks(call)
         elif call.service == "ec2":
             found = ec2.checks(call)
+        elif call.service == "ebs":
+            found = ebs.checks(call)
         else:
             found = rest.checks(call)
     except Exception as error:  # malformed, and refused by the service; the record says that it was not read

@@ -107,6 +107,10 @@ def checks(call):
         if asked.get("VpcId"):
             where, context = existing(call, "vpc", asked["VpcId"])
             found.append((name, where, context))
+        # RegisterImage is about the snapshots, too.
+        for mapping in asked.get("BlockDeviceMapping", []):
+            where, context = existing(call, "snapshot", (mapping.get("Ebs") or {}).get("SnapshotId"))
+            found.append((name, where, context))
         return found + _tagged(call, kind, tags, call.action)
     if call.action in ABOUT:
         field, kind = ABOUT[call.action]

@@ -66,11 +66,11 @@ pub struct Volume {
     pub tags: BTreeMap<String, String>,
 }
 
-fn tags(value: &Value) -> BTreeMap<String, String> {
+pub(crate) fn tags(value: &Value) -> BTreeMap<String, String> {
     value.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect()
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 

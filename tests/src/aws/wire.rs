@@ -17,6 +17,21 @@ pub(crate) fn scope(key: &str, service: &str) -> String {
 /// # Panics
 /// If nobody answers.
 pub(crate) fn request(url: &str, method: &str, path: &str, headers: &[(&str, String)], body: &[u8]) -> (u16, String) {
+    let (status, body) = request_bytes(url, method, path, headers, body);
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+/// The same, for an answer that is no text.
+///
+/// # Panics
+/// If nobody answers.
+pub(crate) fn request_bytes(
+    url: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, String)],
+    body: &[u8],
+) -> (u16, Vec<u8>) {
     let address = url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).unwrap_or_else(|e| panic!("{url} does not listen: {e}"));
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
@@ -28,8 +43,9 @@ pub(crate) fn request(url: &str, method: &str, path: &str, headers: &[(&str, Str
     stream.write_all(body).expect("a request is taken");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("an answer");
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(answer.len());
+    let body = answer.get(end + 4..).unwrap_or_default().to_vec();
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.unwrap_or_else(|| panic!("{method} {url}{path}: no answer")), body.to_owned())
+    (status.unwrap_or_else(|| panic!("{method} {url}{path}: no answer")), body)
 }

@@ -7,6 +7,7 @@ mod double;
 mod fleets;
 mod forbidden;
 mod ground;
+mod image;
 mod launch;
 mod ledger;
 mod life;
