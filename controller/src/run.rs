@@ -15,7 +15,7 @@ use crate::failure::{Failure, Result};
 use crate::fetch::{self, FetchReport};
 use crate::launch::{Crew, Ground, ground};
 #[cfg(feature = "ec2")]
-use crate::launch::{rehearse, start};
+use crate::launch::ec2::{rehearse, start};
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
 use crate::seed::{self, SeedReport};

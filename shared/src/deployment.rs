@@ -5,10 +5,13 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::job::Location;
 
+/// The deployment's own folder, below its place.
+pub const FOLDER: &str = "dayfly";
 /// The record's key, below the deployment's place.
 const KEY: &str = "dayfly/deployment.json";
-/// Where agent programs for stock images lie, below the deployment's place.
-const AGENTS: &str = "dayfly/agents/";
+/// Where agent programs for stock images lie, below the deployment's place. No folder of a job's own has that name: agents
+/// may write to theirs in every folder below the place (`agents/`), and not to this.
+const PROGRAMS: &str = "dayfly/programs/";
 
 /// Where the record of the deployment at `place` lies.
 pub fn key(place: &Location) -> String {
@@ -17,7 +20,7 @@ pub fn key(place: &Location) -> String {
 
 /// Where the agent program of a version for an architecture (`x86_64`, `arm64`) lies in the deployment at `place`.
 pub fn agent_key(place: &Location, version: &str, architecture: &str) -> String {
-    place.key(&format!("{AGENTS}{version}/{architecture}/dayfly-agent"))
+    place.key(&format!("{PROGRAMS}{version}/{architecture}/dayfly-agent"))
 }
 
 /// The record of a deployment.

@@ -13,7 +13,7 @@ use crate::failure::{Failure, Result};
 use crate::parts::Parts;
 use crate::settings::Place;
 
-pub use deployments::{find, load, save};
+pub use deployments::{check_place, check_way, find, load, save, search};
 pub use explain::{code, explain, fix, is_passing};
 pub use refused::{decoded, explain_fully};
 

@@ -25,7 +25,7 @@ use crate::cli::ReapArgs;
 use crate::cloud::{Cloud, explain};
 use crate::failure::{Failure, Result};
 use crate::human;
-use crate::launch::{found, journal};
+use crate::launch::ec2::{found, journal};
 use crate::observe::JobState;
 use crate::parts::{Parts, Patience};
 

@@ -10,7 +10,7 @@ mod document;
 mod operator;
 
 pub use agent::{inline, trust};
-pub use bucket::{sid_prefix, statements};
+pub use bucket::{is_suspicious, sid_prefix, statements, unserved};
 pub use document::{MANAGED_SSM, dns_suffix, document, merged, others, partition, without};
 pub use operator::{run, setup};
 

@@ -9,9 +9,9 @@ use dayfly_shared::job::Location;
 use dayfly_shared::launch::{Market, Request};
 use serde::Serialize;
 
-use super::ec2::{self, Planned};
 use super::fleet;
 use super::kinds::Kind;
+use super::planned::{self, Planned};
 use super::template::tag_list;
 use crate::cli::AgentsArgs;
 use crate::cloud::{Cloud, code, decoded, explain};
@@ -64,7 +64,7 @@ pub async fn rehearse(
     args: &AgentsArgs,
 ) -> Result<Rehearsal> {
     let caller = cloud.identity().await?;
-    let planned = ec2::prepare(parts, cloud, deployment, job, args).await?;
+    let planned = planned::prepare(parts, cloud, deployment, job, args).await?;
     let mut checks = vec![Check {
         what: "account",
         good: Some(caller.account == deployment.account),
@@ -86,7 +86,7 @@ pub async fn rehearse(
             checks.push(check_quota(cloud, what, quota, machines, &planned.kinds, runs).await);
         }
     }
-    let expected = ec2::expect(parts, cloud, &planned).await;
+    let expected = planned::expect(parts, cloud, &planned).await;
     checks.push(Check {
         what: "prices",
         good: expected.estimate.dollars_an_hour.map(|_| true),

@@ -2,9 +2,11 @@
 //!
 //! Statements deny, and name the role by `aws:PrincipalArn`: that holds for a role that does not exist yet, and for one
 //! that was made anew. Where many jobs lie below the prefix, a wildcard stands for the way to a job, and crosses folders:
-//! a job below it must not have a folder `plan`, `results`, `failed` or `out` on its way. `--isolate` needs no wildcard.
+//! a job below it must not have a folder on its way that is called like one of a job's own ([`unserved`]). `--isolate` needs
+//! no wildcard.
 
-use dayfly_shared::deployment::Deployment;
+use dayfly_shared::deployment::{self, Deployment};
+use dayfly_shared::job::Location;
 use serde_json::{Value, json};
 
 use super::document::Arns;
@@ -53,6 +55,26 @@ pub(super) fn written(deployment: &Deployment) -> Vec<String> {
 /// What agents delete.
 pub(super) fn deleted(deployment: &Deployment) -> Vec<String> {
     of_jobs(deployment, &[&DELETED[..], &DELETED_FREELY].concat())
+}
+
+/// The first folder on the way from a deployment's place to a job below it that its wildcards take for one of a job's own.
+/// Agents of such a job would be refused what they write freely, or could write over what they must not.
+pub fn unserved(deployment: &Deployment, job: &Location) -> Option<String> {
+    if deployment.isolate {
+        return None;
+    }
+    let below = job.prefix().strip_prefix(deployment.place.prefix())?;
+    below.split('/').find(|folder| is_reserved(folder)).map(str::to_owned)
+}
+
+/// Whether such a folder is anywhere on the way to a job.
+pub fn is_suspicious(job: &Location) -> bool {
+    job.prefix().split('/').any(is_reserved)
+}
+
+fn is_reserved(folder: &str) -> bool {
+    let of_jobs = ONCE.iter().chain(&CONDITIONAL).chain(&FREE).filter_map(|pattern| pattern.strip_suffix("/*"));
+    folder == deployment::FOLDER || of_jobs.into_iter().any(|own| own == folder)
 }
 
 /// The deployment's statements in its bucket's policy.
@@ -157,6 +179,38 @@ mod tests {
                     assert!(whole || arn.starts_with("arn:aws:s3:::bucket/jobs/"), "{arn}");
                     assert!(!deployment.isolate || !arn.contains("jobs/*/"), "{arn}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_way_through_a_folder_of_a_jobs_own_is_not_served() {
+        let unserved = |deployment: &Deployment, job: &str| unserved(deployment, &job.parse().unwrap());
+        let plain = sample();
+        for folder in
+            ["plan", "results", "failed", "out", "semaphores", "standby", "scratch", "agents", "logs", "checkpoints", "dayfly"]
+        {
+            for job in [format!("s3://bucket/jobs/{folder}"), format!("s3://bucket/jobs/a/{folder}/b")] {
+                assert_eq!(unserved(&plain, &job).as_deref(), Some(folder), "{job}");
+            }
+        }
+        for job in ["s3://bucket/jobs", "s3://bucket/jobs/one", "s3://bucket/jobs/outer/planet", "s3://bucket/out/one"] {
+            assert_eq!(unserved(&plain, job), None, "{job}");
+        }
+        let above = Deployment { place: "s3://bucket/out".parse().unwrap(), ..sample() };
+        assert_eq!(unserved(&above, "s3://bucket/out/one"), None);
+        let alone = Deployment { isolate: true, place: "s3://bucket/jobs/out".parse().unwrap(), ..sample() };
+        assert_eq!(unserved(&alone, "s3://bucket/jobs/out"), None);
+    }
+
+    /// Every folder of a job's own is one that no job may lie in; the agents' programs lie in none.
+    #[test]
+    fn what_agents_write_is_what_is_reserved() {
+        for arn in written(&sample()).iter().chain(&deleted(&sample())) {
+            let pattern = arn.strip_prefix("arn:aws:s3:::bucket/jobs/").unwrap();
+            if let Some(folder) = pattern.strip_prefix("*/").unwrap_or(pattern).strip_suffix("/*") {
+                assert!(is_reserved(folder), "{folder}");
+                assert!(!deployment::agent_key(&sample().place, "0.1.0", "arm64").contains(&format!("/{folder}/")));
             }
         }
     }
