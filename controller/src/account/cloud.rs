@@ -5,8 +5,10 @@ mod explain;
 mod refused;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
 use dayfly_shared::store::{S3Settings, sdk_config};
 
 use crate::failure::{Failure, Result};
@@ -14,8 +16,14 @@ use crate::parts::Parts;
 use crate::settings::Place;
 
 pub use deployments::{check_place, check_way, find, load, save, search};
-pub use explain::{code, explain, fix, is_passing};
+pub use explain::{code, explain, fix, is_passing, may_have_gone_through};
 pub use refused::{decoded, explain_fully};
+
+/// As for S3: room for a lost SYN and its first two repeats (after 1 and 3 s).
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long one try of a call may take: the SDK's default is for ever. An instant fleet is answered when its machines are
+/// launched, which takes seconds for tens and up to a minute for hundreds; twice that.
+const ANSWER: Duration = Duration::from_mins(2);
 
 /// Clients of an account's services in one region. Cheap to make; nothing is sent before it is asked for.
 #[derive(Clone)]
@@ -62,6 +70,8 @@ impl Cloud {
             return Err(Failure::usage("no region is configured")
                 .fix("pass --region, set AWS_REGION, or put one into the profile (aws configure)"));
         };
+        let limits = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ANSWER).build();
+        let config = config.into_builder().timeout_config(limits).build();
         Ok(Self { config, region })
     }
 

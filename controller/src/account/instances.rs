@@ -1,5 +1,6 @@
 //! Machines after a launch: `dayfly ps`, `stop`, `start`, `terminate`, `reap`.
 
+mod cut_off;
 pub mod fleets;
 mod judge;
 mod leftovers;
@@ -13,7 +14,8 @@ use dayfly_shared::job::Location;
 
 use crate::cloud::{self, Cloud};
 use crate::failure::Result;
-use crate::parts::Parts;
+use crate::jobs;
+use crate::parts::{Parts, Patience};
 
 pub use machine::{Machine, Scope};
 pub use manage::{start, stop, terminate};
@@ -37,13 +39,6 @@ async fn reach(parts: &Parts, job: Option<&Location>) -> Result<(Cloud, Scope)> 
     }
 }
 
-/// Whether a place is a job's, and not just what jobs lie below.
 async fn is_job(parts: &Parts, place: &Location) -> Result<bool> {
-    let store = parts.bucket(place.bucket(), crate::parts::Patience::Brief).await?;
-    for name in ["job.json", "tasklist.txt", "plan/0001.json"] {
-        if store.head(&place.key(name)).await?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    jobs::is_job(&*parts.bucket(place.bucket(), Patience::Brief).await?, place).await
 }

@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::failure::Failure;
@@ -15,7 +16,8 @@ pub fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> 
 /// Whether the same request may go through a moment later, as the SDK's own retries have given up on it.
 pub fn is_passing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     match error {
-        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
+        SdkError::DispatchFailure(failure) => !of_credentials(failure),
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
         _ => matches!(
             code(error),
             Some(
@@ -31,6 +33,27 @@ pub fn is_passing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     }
 }
 
+/// Whether a call that failed may have been carried out: it was sent, and no answer tells.
+pub fn may_have_gone_through<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    match error {
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::DispatchFailure(failure) => !of_credentials(failure),
+        _ => matches!(code(error), Some("InternalError" | "InternalFailure" | "Unavailable" | "ServiceUnavailable")),
+    }
+}
+
+/// Whether nothing was sent for lack of credentials: no later try helps.
+fn of_credentials(failure: &DispatchFailure) -> bool {
+    let mut cause = failure.as_connector_error().map(|error| error as &dyn Error);
+    while let Some(at) = cause {
+        if at.is::<CredentialsError>() {
+            return true;
+        }
+        cause = at.source();
+    }
+    false
+}
+
 /// The failure of a call: what was asked (`ec2:CreateFleet`), about what, what the service said, and the fix.
 pub fn explain<E, R>(action: &str, about: &str, error: &SdkError<E, R>) -> Failure
 where
@@ -44,6 +67,9 @@ where
             said.code().unwrap_or("an error without a code"),
             said.message().unwrap_or("no message"),
         ),
+        None if matches!(error, SdkError::DispatchFailure(failure) if of_credentials(failure)) => {
+            without_credentials(action, &chain(error))
+        }
         None => of_transport(action, about, &chain(error)),
     }
 }
@@ -121,12 +147,21 @@ pub fn fix(action: &str, code: &str, message: &str) -> Option<String> {
     })
 }
 
+/// The fix first: what the chain of providers says of itself is long.
+fn without_credentials(action: &str, why: &str) -> Failure {
+    let (what, fix) = match why.contains("expired") || why.contains("ExpiredToken") {
+        true => ("the credentials have expired", "log in again (aws sso login, or new keys)"),
+        false => (
+            "there are no AWS credentials",
+            "log in (aws sso login), set AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
+    };
+    Failure::new(format!("{what}: {fix}")).left(format!("{action} was not asked: {why}"))
+}
+
 fn of_transport(action: &str, about: &str, why: &str) -> Failure {
-    let failure = Failure::new(format!("{action} {about}: {why}"));
-    if why.contains("credentials") {
-        return failure.fix("log in (aws sso login), set AWS_PROFILE, or set AWS_ACCESS_KEY_ID and its secret");
-    }
-    failure.fix("check the network, --region and AWS_ENDPOINT_URL, and run it again")
+    Failure::new(format!("{action} {about}: no answer: {why}"))
+        .fix("check the network, --region and AWS_ENDPOINT_URL, and run it again")
 }
 
 fn chain(error: &dyn Error) -> String {

@@ -42,7 +42,7 @@ pub struct Described {
 /// Puts together what is known of each machine, by id.
 pub fn stays(described: Vec<Described>, agents: &[AgentRecord], launches: &[Launch]) -> Vec<Stay> {
     let mut all: BTreeMap<String, Stay> = BTreeMap::new();
-    for launch in launches.iter().flat_map(with_fallback) {
+    for launch in launches.iter().flat_map(Launch::requests) {
         for machine in launch.outcome.iter().flat_map(|outcome| &outcome.instances) {
             let stay = all.entry(machine.id.clone()).or_default();
             stay.instance_type = Some(machine.instance_type.clone());
@@ -81,11 +81,6 @@ pub fn stays(described: Vec<Described>, agents: &[AgentRecord], launches: &[Laun
         }
     }
     all.into_values().collect()
-}
-
-fn with_fallback(launch: &Launch) -> Vec<&Launch> {
-    let fallback = launch.outcome.as_ref().and_then(|outcome| outcome.fallback.as_deref());
-    std::iter::once(launch).chain(fallback).collect()
 }
 
 /// `spot`, as the metadata service says it; anything else is on demand.
@@ -135,6 +130,31 @@ mod tests {
         let all = stays(vec![told], &[], &[launch]);
         assert_eq!((all[0].from, all[0].running, all[0].to), (at(1500), true, None));
         assert_eq!((all[1].from, all[1].to, all[1].market), (at(1000), None, Some(Market::Spot)));
+    }
+
+    /// A profile that was not visible, then too little spot, then on demand: machines of all three requests count.
+    #[test]
+    fn machines_of_every_further_request_are_counted() {
+        let mut launch: Option<Launch> = None;
+        for id in ["i-3", "i-2", "i-1"] {
+            let fallback = launch.take().map(Box::new);
+            launch = Some(Launch {
+                schema: 1,
+                id: dayfly_shared::ids::Nonce(1),
+                client_token: String::new(),
+                by: String::new(),
+                at: Timestamp::default(),
+                request: request(),
+                max_cost: None,
+                outcome: Some(dayfly_shared::launch::Outcome {
+                    instances: vec![launched(id)],
+                    fallback,
+                    ..Default::default()
+                }),
+            });
+        }
+        let all = stays(Vec::new(), &[], &launch.into_iter().collect::<Vec<_>>());
+        assert_eq!(all.iter().map(|stay| stay.instance.as_str()).collect::<Vec<_>>(), ["i-1", "i-2", "i-3"]);
     }
 
     fn launched(id: &str) -> dayfly_shared::launch::Launched {

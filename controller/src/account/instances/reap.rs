@@ -14,11 +14,11 @@ use dayfly_shared::launch::{Outcome, tags};
 use dayfly_shared::store::{Attributes, Condition};
 use serde::Serialize;
 
-use super::fleets;
 use super::judge::{Limits, Verdict, judge};
 use super::leftovers::{self, Leftover};
 use super::machine::{self, Machine, Scope};
 use super::work::Work;
+use super::{cut_off, fleets};
 use super::{manage, reach};
 use crate::ask::confirm;
 use crate::cli::ReapArgs;
@@ -39,10 +39,8 @@ pub async fn reap(parts: &Parts, args: &ReapArgs) -> Result<Exit> {
     let fleets = fleets::list(&cloud, &scope).await?;
     let mut jobs: BTreeSet<Location> = machines.iter().filter_map(|machine| machine.job.clone()).collect();
     jobs.extend(fleets.iter().filter_map(|fleet| fleet.job.clone()));
-    if let Scope::Job(job) = &scope {
-        jobs.insert(job.clone());
-    }
     let mut report = ReapReport { scope: scope.to_string(), dry_run: args.dry_run, ..ReapReport::default() };
+    jobs.extend(without_machines(parts, &cloud, &scope, args, &mut report).await?);
     let mut works: BTreeMap<Location, (Work, BTreeMap<u64, u64>)> = BTreeMap::new();
     for job in &jobs {
         match survey(parts, &cloud, job, args, &mut report).await {
@@ -116,6 +114,32 @@ pub async fn reap(parts: &Parts, args: &ReapArgs) -> Result<Exit> {
     };
     parts.output().result(&report);
     Ok(Exit::Done)
+}
+
+/// The jobs that no machine leads to: the one that is meant, or those of the deployments with a launch that is open.
+async fn without_machines(
+    parts: &Parts,
+    cloud: &Cloud,
+    scope: &Scope,
+    args: &ReapArgs,
+    report: &mut ReapReport,
+) -> Result<Vec<Location>> {
+    let (places, silent) = match scope {
+        Scope::Job(job) => return Ok(vec![job.clone()]),
+        Scope::Account => cut_off::places(cloud).await?,
+        Scope::Deployment(_) | Scope::Launch(_) => (args.job.job.iter().cloned().collect(), Vec::new()),
+    };
+    report.unknown.extend(silent.iter().map(|name| {
+        format!("the deployment {name} does not tell where its jobs are: name its place, dayfly reap s3://…, to find launches that were cut off")
+    }));
+    let mut all = Vec::new();
+    for place in places {
+        match cut_off::jobs(parts, &place).await {
+            Ok(jobs) => all.extend(jobs),
+            Err(failure) => report.unknown.push(format!("{place}: {failure:#}")),
+        }
+    }
+    Ok(all)
 }
 
 /// Reads one job, and closes its launches that were cut off; the lifetimes of its launches, in seconds.

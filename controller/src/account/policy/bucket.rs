@@ -187,14 +187,25 @@ mod tests {
     fn a_way_through_a_folder_of_a_jobs_own_is_not_served() {
         let unserved = |deployment: &Deployment, job: &str| unserved(deployment, &job.parse().unwrap());
         let plain = sample();
-        for folder in
-            ["plan", "results", "failed", "out", "semaphores", "standby", "scratch", "agents", "logs", "checkpoints", "dayfly"]
-        {
+        for folder in [
+            "plan",
+            "results",
+            "failed",
+            "out",
+            "semaphores",
+            "standby",
+            "scratch",
+            "agents",
+            "logs",
+            "checkpoints",
+            "dayfly",
+        ] {
             for job in [format!("s3://bucket/jobs/{folder}"), format!("s3://bucket/jobs/a/{folder}/b")] {
                 assert_eq!(unserved(&plain, &job).as_deref(), Some(folder), "{job}");
             }
         }
-        for job in ["s3://bucket/jobs", "s3://bucket/jobs/one", "s3://bucket/jobs/outer/planet", "s3://bucket/out/one"] {
+        for job in ["s3://bucket/jobs", "s3://bucket/jobs/one", "s3://bucket/jobs/outer/planet", "s3://bucket/out/one"]
+        {
             assert_eq!(unserved(&plain, job), None, "{job}");
         }
         let above = Deployment { place: "s3://bucket/out".parse().unwrap(), ..sample() };

@@ -95,7 +95,13 @@ pub fn setup(deployment: &Deployment) -> Value {
     if deployment.ecr_repository.is_some() {
         all.push(allow(
             "Registry",
-            &["ecr:CreateRepository", "ecr:DeleteRepository", "ecr:DescribeRepositories", "ecr:TagResource"],
+            &[
+                "ecr:CreateRepository",
+                "ecr:DeleteRepository",
+                "ecr:DescribeRepositories",
+                "ecr:ListTagsForResource",
+                "ecr:TagResource",
+            ],
             json!(arns.regional("ecr", "repository/*")),
         ));
     }

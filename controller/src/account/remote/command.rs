@@ -1,13 +1,17 @@
 //! One command by Run Command: sent, waited for, and its output fetched.
 
+use std::error::Error;
 use std::time::Duration;
 
+use aws_sdk_ssm::config::retry::RetryConfig;
+use aws_sdk_ssm::error::SdkError;
+use aws_sdk_ssm::operation::send_command::SendCommandError;
 use aws_sdk_ssm::types::CommandInvocationStatus;
 use dayfly_shared::backoff::Backoff;
 
 use super::answer::Answer;
 use crate::cli::ExecArgs;
-use crate::cloud::{Cloud, code, explain, is_passing};
+use crate::cloud::{Cloud, code, explain, is_passing, may_have_gone_through};
 use crate::failure::{Failure, Result};
 use crate::human;
 use crate::parts::Parts;
@@ -18,6 +22,8 @@ const DOCUMENT: &str = "AWS-RunShellScript";
 const FIRST_WAIT: Duration = Duration::from_millis(300);
 /// The longest: a person waits, and the account's calls are few.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
+/// How long a service that cannot be reached, or throttles, is tried for: an instance may be on its way, a service is there.
+const SILENCE: Duration = Duration::from_secs(15);
 /// How long a command may lie before the instance takes it up, in seconds: the least that the API takes (SendCommand,
 /// `TimeoutSeconds`), as the instance was online when it was sent.
 const DELIVERY_SECONDS: i32 = 30;
@@ -77,6 +83,8 @@ async fn send(parts: &Parts, cloud: &Cloud, args: &ExecArgs) -> Result<String> {
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     let mut said = false;
     loop {
+        // One try a call: Run Command knows no client token, and a command that is sent twice runs twice.
+        let once = aws_sdk_ssm::config::Builder::new().retry_config(RetryConfig::disabled());
         let sent = ssm
             .send_command()
             .document_name(DOCUMENT)
@@ -85,6 +93,8 @@ async fn send(parts: &Parts, cloud: &Cloud, args: &ExecArgs) -> Result<String> {
             .parameters("executionTimeout", vec![args.time_limit.as_secs().max(1).to_string()])
             .timeout_seconds(DELIVERY_SECONDS)
             .comment("dayfly exec")
+            .customize()
+            .config_override(once)
             .send()
             .await;
         let error = match sent {
@@ -92,10 +102,15 @@ async fn send(parts: &Parts, cloud: &Cloud, args: &ExecArgs) -> Result<String> {
             Err(error) => error,
         };
         let unknown = code(&error) == Some("InvalidInstanceId");
+        if was_sent(&error) {
+            let failure = explain("ssm:SendCommand", &args.instance, &error).left("the command may be running");
+            return Err(failure.fix("look what runs (aws ssm list-commands) before you run it again"));
+        }
         if !unknown && !is_passing(&error) {
             return Err(explain("ssm:SendCommand", &args.instance, &error));
         }
-        if parts.clock.now().at.since(begun) >= args.wait {
+        let wait = if unknown { args.wait } else { args.wait.min(SILENCE) };
+        if parts.clock.now().at.since(begun) >= wait {
             let failure = explain("ssm:SendCommand", &args.instance, &error).left("nothing was run");
             if !unknown {
                 return Err(failure);
@@ -113,6 +128,29 @@ async fn send(parts: &Parts, cloud: &Cloud, args: &ExecArgs) -> Result<String> {
         }
         parts.clock.sleep(backoff.next(&*parts.dice)).await;
     }
+}
+
+/// Whether a command that was not answered may have got there all the same: anything but a connection that never was, and
+/// refusals.
+fn was_sent(error: &SdkError<SendCommandError>) -> bool {
+    match error {
+        SdkError::DispatchFailure(failure) => {
+            may_have_gone_through(error) && failure.as_connector_error().is_none_or(|e| !is_connect(e))
+        }
+        _ => may_have_gone_through(error),
+    }
+}
+
+/// Whether the connection itself was refused or not made, as the HTTP client says it.
+fn is_connect(error: &dyn Error) -> bool {
+    let mut cause = Some(error);
+    while let Some(at) = cause {
+        if at.to_string().contains("(Connect)") {
+            return true;
+        }
+        cause = at.source();
+    }
+    false
 }
 
 fn is_over(status: Option<&CommandInvocationStatus>) -> bool {

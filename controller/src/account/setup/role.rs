@@ -244,13 +244,9 @@ pub async fn linked(work: &mut Work<'_>) -> Result<()> {
 pub async fn registry(work: &mut Work<'_>, deployment: &Deployment) -> Result<()> {
     let Some(name) = &deployment.ecr_repository else { return Ok(()) };
     let ecr = work.cloud.ecr();
-    match ecr.describe_repositories().repository_names(name).send().await {
-        Ok(_) => {
-            work.there("container repository", name);
-            return Ok(());
-        }
-        Err(error) if code(&error) == Some("RepositoryNotFoundException") => {}
-        Err(error) => return Err(explain("ecr:DescribeRepositories", name, &error)),
+    if own_repository(work, deployment, name).await?.is_some() {
+        work.there("container repository", name);
+        return Ok(());
     }
     let mut own = Vec::new();
     for (key, value) in tags_of(deployment) {
@@ -260,6 +256,23 @@ pub async fn registry(work: &mut Work<'_>, deployment: &Deployment) -> Result<()
     made.map_err(|e| explain("ecr:CreateRepository", name, &e))?;
     work.made("container repository", name);
     Ok(())
+}
+
+/// Whether a repository is there, and of the deployment's making.
+///
+/// # Errors
+/// What ECR does not allow.
+pub async fn own_repository(work: &Work<'_>, deployment: &Deployment, name: &str) -> Result<Option<bool>> {
+    let ecr = work.cloud.ecr();
+    let found = match ecr.describe_repositories().repository_names(name).send().await {
+        Ok(found) => found,
+        Err(error) if code(&error) == Some("RepositoryNotFoundException") => return Ok(None),
+        Err(error) => return Err(explain("ecr:DescribeRepositories", name, &error)),
+    };
+    let arn = found.repositories().first().and_then(|one| one.repository_arn()).unwrap_or_default();
+    let listed = ecr.list_tags_for_resource().resource_arn(arn).send().await;
+    let listed = listed.map_err(|e| explain("ecr:ListTagsForResource", name, &e))?;
+    Ok(Some(listed.tags().iter().any(|tag| tag.key() == tags::DEPLOYMENT && tag.value() == deployment.name)))
 }
 
 /// Tags as EC2 takes them.

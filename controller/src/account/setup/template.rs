@@ -4,7 +4,7 @@ use aws_sdk_ec2::types::{
     LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateEbsBlockDeviceRequest, LaunchTemplateHttpTokensState,
     LaunchTemplateIamInstanceProfileSpecificationRequest, LaunchTemplateInstanceMetadataOptionsRequest,
     LaunchTemplateInstanceMetadataTagsState, LaunchTemplateTagSpecificationRequest, RequestLaunchTemplateData,
-    ResourceType, ResponseLaunchTemplateData, ShutdownBehavior, TagSpecification, VolumeType,
+    ResourceType, ResponseLaunchTemplateData, ShutdownBehavior, Tag, TagSpecification, VolumeType,
 };
 use dayfly_shared::deployment::Deployment;
 use dayfly_shared::launch::tags;
@@ -18,6 +18,9 @@ use crate::failure::Result;
 const ROOT: &str = "/dev/xvda";
 /// Instance metadata answers the machine itself and nothing behind it (EC2 user guide, "Instance metadata options").
 const HOPS: i32 = 1;
+
+/// The longest value of a tag (EC2 user guide, "Tag restrictions").
+const TAG_MAX: usize = 256;
 
 /// The base version.
 pub fn data(deployment: &Deployment) -> RequestLaunchTemplateData {
@@ -92,10 +95,14 @@ pub async fn make(work: &mut Work<'_>, deployment: &mut Deployment) -> Result<()
         Err(error) => return Err(explain("ec2:DescribeLaunchTemplates", &name, &error)),
     };
     let Some(standing) = standing else {
-        let carried = TagSpecification::builder()
-            .resource_type(ResourceType::LaunchTemplate)
-            .set_tags(Some(ec2_tags(deployment, &name)))
-            .build();
+        let mut own = ec2_tags(deployment, &name);
+        // Who knows nothing but the account finds the jobs by it.
+        let place = deployment.place.to_string();
+        if place.len() <= TAG_MAX {
+            own.push(Tag::builder().key(tags::PLACE).value(place).build());
+        }
+        let carried =
+            TagSpecification::builder().resource_type(ResourceType::LaunchTemplate).set_tags(Some(own)).build();
         let made = ec2
             .create_launch_template()
             .launch_template_name(&name)
@@ -110,9 +117,7 @@ pub async fn make(work: &mut Work<'_>, deployment: &mut Deployment) -> Result<()
         work.made("launch template", &name);
         return Ok(());
     };
-    let own = |tag: &aws_sdk_ec2::types::Tag| {
-        tag.key() == Some(tags::DEPLOYMENT) && tag.value() == Some(deployment.name.as_str())
-    };
+    let own = |tag: &Tag| tag.key() == Some(tags::DEPLOYMENT) && tag.value() == Some(deployment.name.as_str());
     if !standing.tags().iter().any(own) {
         return Err(not_own("launch template", &name, deployment));
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::operation::create_fleet::CreateFleetOutput;
 use aws_sdk_ec2::operation::create_fleet::builders::CreateFleetFluentBuilder;
 use aws_sdk_ec2::types::{
@@ -75,6 +76,11 @@ pub fn call(cloud: &Cloud, launch: &Launch) -> CreateFleetFluentBuilder {
             .terminate_instances_with_expiration(false)
             .valid_until(until(launch)),
     }
+}
+
+/// Without the SDK's own repetitions.
+pub fn one_try() -> aws_sdk_ec2::config::Builder {
+    aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled())
 }
 
 fn until(launch: &Launch) -> DateTime {

@@ -26,7 +26,7 @@ use dayfly_shared::launch::{Launch, LaunchError, Launched, Market, Outcome};
 
 use super::journal::{self, Entry};
 use super::{fleet, plan, template};
-use crate::cloud::{Cloud, code, explain_fully, is_passing};
+use crate::cloud::{Cloud, code, explain_fully, is_passing, may_have_gone_through};
 use crate::failure::{Failure, Result};
 use crate::instances::{Scope, fleets, machine};
 use crate::parts::Parts;
@@ -159,19 +159,23 @@ async fn send(
     until: dayfly_shared::clock::Moment,
 ) -> Result<Outcome, Refusal> {
     let mut backoff = Backoff::default();
-    let mut tries = 0;
+    let (mut tries, mut unanswered) = (0, false);
     loop {
-        let error = match fleet::call(cloud, launch).send().await {
+        // One try a call: what the SDK repeats by itself hides that an earlier try went unanswered.
+        let call = fleet::call(cloud, launch).customize().config_override(fleet::one_try());
+        let error = match call.send().await {
             Ok(answer) => return Ok(fleet::outcome(&answer, parts.clock.now().wall)),
             Err(error) => error,
         };
         tries += 1;
+        unanswered |= may_have_gone_through(&error);
         let patient = parts.clock.now().at < until;
         let again = (is_passing(&error) && tries < TRIES) || (profile_unseen(&error) && patient);
         if !again {
             let about = format!("for the launch {}", launch.id);
             let failure = explain_fully(cloud, "ec2:CreateFleet", &about, &error).await;
-            return Err(if error.as_service_error().is_some() && !is_passing(&error) {
+            // Who is refused now may have been let through a moment ago.
+            return Err(if error.as_service_error().is_some() && !is_passing(&error) && !unanswered {
                 Refusal::Refused(failure)
             } else {
                 Refusal::Unknown(failure)

@@ -50,6 +50,14 @@ pub async fn remove(work: &mut Work<'_>, deployment: &Deployment, choice: &Choic
         work.kept("container repository", repository, "remove it with --destroy ecr");
         return Ok(());
     }
+    match role::own_repository(work, deployment, repository).await? {
+        None => return Ok(()),
+        Some(false) => {
+            work.kept("container repository", repository, "dayfly did not make it");
+            return Ok(());
+        }
+        Some(true) => {}
+    }
     match work.cloud.ecr().delete_repository().repository_name(repository).force(true).send().await {
         Ok(_) => work.removed("container repository", repository),
         Err(error) if code(&error) == Some("RepositoryNotFoundException") => {}
