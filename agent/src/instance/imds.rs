@@ -53,7 +53,7 @@ impl Default for Imds {
 }
 
 /// An error and what caused it, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

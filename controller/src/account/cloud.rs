@@ -2,6 +2,7 @@
 
 mod deployments;
 mod explain;
+mod logs;
 mod refused;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
+use dayfly_shared::services::Services;
 use dayfly_shared::store::{S3Settings, sdk_config};
 
 use crate::failure::{Failure, Result};
@@ -17,6 +19,7 @@ use crate::settings::Place;
 
 pub use deployments::{check_place, check_way, find, load, save, search};
 pub use explain::{code, explain, fix, is_passing, may_have_gone_through};
+pub use logs::{LogGroup, Logs};
 pub use refused::{decoded, explain_fully};
 
 /// As for S3: room for a lost SYN and its first two repeats (after 1 and 3 s).
@@ -125,6 +128,15 @@ impl Cloud {
     /// Security tokens.
     pub fn sts(&self) -> aws_sdk_sts::Client {
         aws_sdk_sts::Client::new(&self.config)
+    }
+
+    /// CloudWatch Logs, by calls that are signed here: a client of its own would be another SDK, for five calls of setup's.
+    ///
+    /// # Errors
+    /// No region; [`Cloud::connect`] has one.
+    pub fn logs(&self, parts: &Parts) -> Result<Logs> {
+        let services = Services::new(&self.config, Some(&self.region), Arc::clone(&parts.clock));
+        services.map(Logs::new).map_err(Failure::new)
     }
 
     /// Who calls.

@@ -6,6 +6,7 @@
 mod bucket;
 mod draft;
 mod lifecycle;
+mod log_group;
 mod network;
 mod print;
 mod program;
@@ -54,6 +55,7 @@ pub async fn setup(parts: &Parts, args: &SetupArgs) -> Result<Exit> {
     lifecycle::rules(&mut work, &deployment).await?;
     template::make(&mut work, &mut deployment).await?;
     role::registry(&mut work, &deployment).await?;
+    log_group::make(&mut work, &deployment).await?;
     program::upload(&mut work, &mut deployment, programs).await?;
     record(&mut work, &deployment, standing.as_ref(), version).await?;
     parts.output().result(&work.report(deployment));

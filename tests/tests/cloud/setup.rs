@@ -211,7 +211,7 @@ fn agent_programs_are_put_into_the_bucket() {
     on_aws(async |world, _| {
         let agent = dayfly_tests::server::program("dayfly-agent").display().to_string();
         let line = ["setup", NEW, "--agent", &agent];
-        world.dayfly(&line).await.expect(0, &["made      agent program", "dayfly/agents/", "/dayfly-agent"]);
+        world.dayfly(&line).await.expect(0, &["made      agent program", "dayfly/programs/", "/dayfly-agent"]);
         world.dayfly(&line).await.expect(0, &["nothing was changed"]);
         let script = world.folder().join("script");
         std::fs::write(&script, "#!/bin/sh\necho dayfly-agent 0.1.0\n").expect("a script");

@@ -74,7 +74,8 @@ where
     }
 }
 
-fn of_service(action: &str, about: &str, code: &str, message: &str) -> Failure {
+/// The failure of a call that a service refused.
+pub(super) fn of_service(action: &str, about: &str, code: &str, message: &str) -> Failure {
     let failure = Failure::new(format!("{action} {about}: {code}: {}", one_line(message)));
     match fix(action, code, message) {
         Some(fix) => failure.fix(fix),
@@ -145,6 +146,14 @@ pub fn fix(action: &str, code: &str, message: &str) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// The failure of a call by hand that nobody answered, or that could not be sent.
+pub(super) fn without_answer(action: &str, about: &str, why: &str) -> Failure {
+    match why.contains("no credentials") {
+        true => without_credentials(action, why),
+        false => of_transport(action, about, why),
+    }
 }
 
 /// The fix first: what the chain of providers says of itself is long.

@@ -77,6 +77,9 @@ fn options(deployment: &Deployment, arns: &Arns<'_>, statements: &mut Vec<Value>
             "Resource": arns.regional("logs", &format!("log-group:{group}:log-stream:*")),
         }));
     }
+    if let Some(topic) = &deployment.notify_topic {
+        statements.push(json!({ "Sid": "Notify", "Effect": "Allow", "Action": "sns:Publish", "Resource": topic }));
+    }
     if let Some(repository) = &deployment.ecr_repository {
         registry(arns, repository, deployment.ecr_push, statements);
     }
@@ -131,11 +134,12 @@ mod tests {
             kms_key: Some("k".to_owned()),
             fleet_shut_off: true,
             log_group: Some("/g".to_owned()),
+            notify_topic: Some("arn:aws:sns:us-east-1:123456789012:t".to_owned()),
             ecr_repository: Some("r".to_owned()),
             ecr_push: true,
             ..plain
         };
-        let added = ["Key", "FleetShutOff", "Logs", "RegistryLogin", "RegistryPull", "RegistryPush"];
+        let added = ["Key", "FleetShutOff", "Logs", "Notify", "RegistryLogin", "RegistryPull", "RegistryPush"];
         assert_eq!(sids(&inline(&all))[4..], added);
     }
 

@@ -117,37 +117,8 @@ impl<'a> Arns<'a> {
 /// A deployment for tests.
 #[cfg(test)]
 pub(crate) fn sample() -> Deployment {
-    use dayfly_shared::deployment::Resource;
-
-    let named = |name: &str| Resource { name: name.to_owned(), id: String::new(), made: true };
-    Deployment {
-        schema: 1,
-        name: "b-jobs".to_owned(),
-        place: "s3://bucket/jobs".parse().expect("a place"),
-        account: "123456789012".to_owned(),
-        region: "us-east-1".to_owned(),
-        by: String::new(),
-        version: "0.1.0".to_owned(),
-        at: dayfly_shared::clock::Timestamp::default(),
-        role: named("dayfly-b-jobs-us-east-1"),
-        instance_profile: named("dayfly-b-jobs-us-east-1"),
-        launch_template: named("dayfly-b-jobs"),
-        vpc: String::new(),
-        subnets: Vec::new(),
-        security_groups: vec![named("dayfly-b-jobs")],
-        made_bucket: true,
-        isolate: false,
-        keep_logs_days: None,
-        kms_key: None,
-        ssm: false,
-        fleet_shut_off: false,
-        log_group: None,
-        ecr_repository: None,
-        ecr_push: false,
-        agents: Vec::new(),
-        owner: "o".to_owned(),
-        project: "p".to_owned(),
-    }
+    let place = "s3://bucket/jobs".parse().expect("a place");
+    Deployment::named("b-jobs", place, "123456789012", "us-east-1")
 }
 
 #[cfg(test)]

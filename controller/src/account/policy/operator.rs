@@ -105,6 +105,22 @@ pub fn setup(deployment: &Deployment) -> Value {
             json!(arns.regional("ecr", "repository/*")),
         ));
     }
+    if let Some(group) = &deployment.log_group {
+        let group = arns.regional("logs", &format!("log-group:{group}"));
+        all.push(allow(
+            "LogGroup",
+            &[
+                "logs:CreateLogGroup",
+                "logs:DeleteLogGroup",
+                "logs:ListTagsForResource",
+                "logs:PutRetentionPolicy",
+                "logs:TagResource",
+            ],
+            // Some actions name the group with the streams in it.
+            json!([group, format!("{group}:*")]),
+        ));
+        all.push(allow("LookAtLogGroups", &["logs:DescribeLogGroups"], json!(arns.regional("logs", "log-group:*"))));
+    }
     if let Some(key) = &deployment.kms_key {
         all.push(through_s3(deployment, &arns, key));
     }

@@ -1,7 +1,7 @@
 //! What a deployment is to be: from the command line, and from its record where it stands.
 
-use dayfly_shared::deployment::{Deployment, Resource};
-use dayfly_shared::job::{Location, SCHEMA};
+use dayfly_shared::deployment::Deployment;
+use dayfly_shared::job::Location;
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::SetupArgs;
@@ -49,7 +49,32 @@ pub fn check(args: &SetupArgs) -> Result<()> {
     {
         return Err(Failure::usage(format!("'{account}' is no account")).fix("an account is a number of 12 digits"));
     }
+    if let Some(topic) = &args.notify
+        && !is_topic(topic)
+    {
+        return Err(Failure::usage(format!("'{topic}' is no topic of SNS"))
+            .fix("name it by its ARN: arn:aws:sns:REGION:ACCOUNT:NAME"));
+    }
+    if let Some(group) = &args.cloudwatch
+        && !is_log_group(group)
+    {
+        return Err(Failure::usage(format!("'{group}' cannot be a log group's name"))
+            .fix("take letters, digits and . - _ / #, 512 at most"));
+    }
     Ok(())
+}
+
+/// Of a plain topic: one that is first in, first out wants a group with each message.
+fn is_topic(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.split(':').collect();
+    matches!(parts[..], ["arn", _, "sns", region, account, name]
+        if !region.is_empty() && account.len() == 12 && !name.is_empty() && !name.ends_with(".fifo"))
+}
+
+/// As CreateLogGroup has it (CloudWatch Logs API reference). It goes into ARNs of policies, where a `*` would be a wildcard.
+fn is_log_group(name: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || "._-/#".contains(c);
+    (1..=512).contains(&name.len()) && name.chars().all(good) && !name.starts_with("aws/")
 }
 
 pub fn check_name(name: &str) -> Result<()> {
@@ -75,29 +100,19 @@ pub fn draft(
         check_standing(args, identity, region, standing)?;
     }
     let name = standing.map(|d| d.name.clone()).or_else(|| args.name.clone()).unwrap_or_else(|| default_name(place));
-    let role = format!("dayfly-{name}-{region}");
-    let own = |name: &str| Resource { name: name.to_owned(), id: String::new(), made: true };
     let before = standing.cloned();
     let ecr_repository = args.ecr.clone().or_else(|| before.as_ref().and_then(|d| d.ecr_repository.clone()));
     if args.ecr_push && ecr_repository.is_none() {
         return Err(Failure::usage("--ecr-push has no repository to push to").fix("name it with --ecr"));
     }
+    let named = Deployment::named(&name, place.clone(), &identity.account, region);
     Ok(Deployment {
-        schema: SCHEMA,
-        place: place.clone(),
-        account: identity.account.clone(),
-        region: region.to_owned(),
         by: identity.arn.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         at: parts.clock.now().wall,
-        role: own(&role),
-        instance_profile: own(&role),
-        launch_template: own(&format!("dayfly-{name}")),
         vpc: before.as_ref().map(|d| d.vpc.clone()).unwrap_or_default(),
         subnets: before.as_ref().map(|d| d.subnets.clone()).unwrap_or_default(),
-        security_groups: before
-            .as_ref()
-            .map_or_else(|| vec![own(&format!("dayfly-{name}"))], |d| d.security_groups.clone()),
+        security_groups: before.as_ref().map_or(named.security_groups.clone(), |d| d.security_groups.clone()),
         made_bucket: before.as_ref().is_none_or(|d| d.made_bucket),
         isolate: args.isolate || before.as_ref().is_some_and(|d| d.isolate),
         keep_logs_days: args.keep_logs.or_else(|| before.as_ref().and_then(|d| d.keep_logs_days)),
@@ -105,6 +120,7 @@ pub fn draft(
         ssm: args.ssm || before.as_ref().is_some_and(|d| d.ssm),
         fleet_shut_off: args.fleet_shut_off || before.as_ref().is_some_and(|d| d.fleet_shut_off),
         log_group: args.cloudwatch.clone().or_else(|| before.as_ref().and_then(|d| d.log_group.clone())),
+        notify_topic: args.notify.clone().or_else(|| before.as_ref().and_then(|d| d.notify_topic.clone())),
         ecr_push: args.ecr_push || before.as_ref().is_some_and(|d| d.ecr_push),
         ecr_repository,
         agents: before.as_ref().map(|d| d.agents.clone()).unwrap_or_default(),
@@ -118,7 +134,7 @@ pub fn draft(
             .clone()
             .or_else(|| before.as_ref().map(|d| d.project.clone()))
             .unwrap_or_else(|| name.clone()),
-        name,
+        ..named
     })
 }
 
@@ -162,6 +178,18 @@ mod tests {
         assert!(long.iter().all(|name| name.len() <= NAME_MAX) && long[0] != long[1], "{long:?}");
         for name in long {
             check_name(&name).expect("a name");
+        }
+    }
+
+    #[test]
+    fn topics_and_log_groups_are_plain_names() {
+        assert!(is_topic("arn:aws:sns:us-east-1:123456789012:jobs"));
+        for bad in ["jobs", "arn:aws:sqs:us-east-1:123456789012:jobs", "arn:aws:sns:us-east-1:123456789012:jobs.fifo"] {
+            assert!(!is_topic(bad), "{bad}");
+        }
+        assert!(is_log_group("/dayfly/jobs_1"));
+        for bad in ["", "a*", "a b", "aws/x"] {
+            assert!(!is_log_group(bad), "{bad}");
         }
     }
 

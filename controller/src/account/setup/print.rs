@@ -6,6 +6,7 @@ use dayfly_shared::deployment::Deployment;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::log_group;
 use super::work::tags_of;
 use crate::parts::Parts;
 use crate::policy;
@@ -66,7 +67,8 @@ impl Printed {
                 "root_volume": { "type": "gp3", "encrypted": true, "delete_on_termination": true },
             },
             "container_repository": deployment.ecr_repository,
-            "log_group": deployment.log_group,
+            "log_group": deployment.log_group.as_ref().map(|name| json!({ "name": name, "if_made": { "retention_days": log_group::RETENTION_DAYS } })),
+            "notify_topic": deployment.notify_topic,
             "record": format!("{}dayfly/deployment.json", deployment.place),
             "tags": tags,
         });

@@ -4,9 +4,9 @@
 use std::fmt;
 
 use aws_sdk_ec2::types::{Filter, FleetStateCode};
-use dayfly_shared::deployment::{self, Deployment, Resource};
+use dayfly_shared::deployment::{self, Deployment};
 use dayfly_shared::exit::Exit;
-use dayfly_shared::job::{Location, SCHEMA};
+use dayfly_shared::job::Location;
 use dayfly_shared::launch::tags;
 use dayfly_shared::store::ETag;
 use serde::Serialize;
@@ -87,35 +87,8 @@ fn question(deployment: &Deployment, choice: &Choice<'_>, recorded: bool) -> Str
 fn of_names(args: &TeardownArgs, place: &Location, identity: &Identity, region: &str) -> Result<Deployment> {
     let name = args.name.clone().unwrap_or_else(|| draft::default_name(place));
     draft::check_name(&name)?;
-    let made = |name: String| Resource { id: String::new(), name, made: true };
-    Ok(Deployment {
-        schema: SCHEMA,
-        place: place.clone(),
-        account: identity.account.clone(),
-        region: region.to_owned(),
-        by: identity.arn.clone(),
-        version: String::new(),
-        at: dayfly_shared::clock::Timestamp::default(),
-        role: made(format!("dayfly-{name}-{region}")),
-        instance_profile: made(format!("dayfly-{name}-{region}")),
-        launch_template: made(format!("dayfly-{name}")),
-        vpc: String::new(),
-        subnets: Vec::new(),
-        security_groups: vec![made(format!("dayfly-{name}"))],
-        made_bucket: true,
-        isolate: false,
-        keep_logs_days: None,
-        kms_key: None,
-        ssm: false,
-        fleet_shut_off: false,
-        log_group: None,
-        ecr_repository: None,
-        ecr_push: false,
-        agents: Vec::new(),
-        owner: String::new(),
-        project: String::new(),
-        name,
-    })
+    let named = Deployment::named(&name, place.clone(), &identity.account, region);
+    Ok(Deployment { by: identity.arn.clone(), ..named })
 }
 
 fn of_deployment(deployment: &Deployment) -> Filter {

@@ -130,10 +130,11 @@ async fn close(parts: &Parts, job: &JobBucket, entry: &mut Entry, refusal: Refus
     let id = entry.launch.id;
     let failure = match refusal {
         Refusal::Unknown(failure) => {
-            return failure.left(format!("the launch {id} is open, and may have started machines")).fix(format!(
-                "run the same again: it goes on under the same token, and starts nothing twice; or: dayfly reap {}",
-                job.location
-            ));
+            let again = "then run the same again: it goes on under the same token, and starts nothing twice";
+            return failure
+                .left(format!("the launch {id} is open, and may have started machines"))
+                .and_then(again)
+                .or(&format!("close it: dayfly reap {}", job.location));
         }
         Refusal::Refused(failure) => failure,
     };

@@ -183,6 +183,7 @@ fn settings(given: &Given<'_>, id: Nonce, lifetime: Duration) -> InstanceSetting
         max_lifetime_seconds: Some(lifetime.as_secs()),
         observe_seconds: machines.observe.map(|time| time.as_secs()),
         log_group: given.deployment.log_group.clone(),
+        notify_topic: given.deployment.notify_topic.clone(),
         controller_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         ..InstanceSettings::default()
     }

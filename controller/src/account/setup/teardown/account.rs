@@ -2,8 +2,8 @@
 
 use dayfly_shared::deployment::Deployment;
 
-use super::super::role;
 use super::super::work::Work;
+use super::super::{log_group, role};
 use super::{Choice, of_deployment};
 use crate::cli::KindArg;
 use crate::cloud::{code, explain};
@@ -44,6 +44,11 @@ pub async fn remove(work: &mut Work<'_>, deployment: &Deployment, choice: &Choic
     }
     for linked in ["AWSServiceRoleForEC2Spot", "AWSServiceRoleForEC2Fleet"] {
         work.kept("service-linked role", linked, "it is the whole account's");
+    }
+    match &deployment.log_group {
+        Some(group) if !choice.takes(KindArg::LogGroup) => work.kept("log group", group, "as asked"),
+        Some(group) => log_group::remove(work, deployment, group).await?,
+        None => {}
     }
     let Some(repository) = &deployment.ecr_repository else { return Ok(()) };
     if !choice.takes(KindArg::Ecr) {
