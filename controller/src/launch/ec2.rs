@@ -12,21 +12,17 @@ mod report;
 mod template;
 mod user_data;
 
-use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::deployment::Deployment;
 use dayfly_shared::exit::Exit;
-use dayfly_shared::job::{Location, SCHEMA};
+use dayfly_shared::job::Location;
 use dayfly_shared::launch::Launch;
-use dayfly_shared::records::{Control, to_json};
-use dayfly_shared::store::{Attributes, Condition};
 
 use crate::cli::{AgentsArgs, JobArg, LaunchArgs};
 use crate::cloud::Cloud;
+use crate::control::cap_cost;
 use crate::failure::{Failure, Result};
-use crate::host;
 use crate::parts::{Parts, Patience};
 use crate::watch;
-use crate::write::{self, Settled};
 
 use planned::{expect, prepare};
 use report::{MachinesReport, reasons};
@@ -84,41 +80,4 @@ pub async fn start(
         parts.output().warn(format!("{came} of {wanted} machines came; more can be launched into the job at any time"));
     }
     Ok((launch, report))
-}
-
-/// Writes into the job's control what it may cost: whoever watches it drains it there.
-async fn cap_cost(parts: &Parts, job: &JobBucket, cap: &str) -> Result<()> {
-    /// People who contradict each other so often are better off talking.
-    const TRIES: u32 = 10;
-    let key = job.keys.control();
-    for _ in 0..TRIES {
-        let stands = job.control().await?;
-        if stands.as_ref().is_some_and(|(control, _)| control.max_cost.as_deref() == Some(cap)) {
-            return Ok(());
-        }
-        let (control, condition) = match stands {
-            Some((control, etag)) => (control, Condition::Update(etag)),
-            None => (
-                Control {
-                    schema: SCHEMA,
-                    state: Default::default(),
-                    why: None,
-                    by: Some(host::who()),
-                    at: Some(parts.clock.now().wall),
-                    max_cost: None,
-                },
-                Condition::Create,
-            ),
-        };
-        let control = Control { max_cost: Some(cap.to_owned()), ..control };
-        let body = to_json(&control).into();
-        if let Settled::Applied(_) =
-            write::put(parts, &**job.store(), &key, body, &Attributes::json(), &condition).await?
-        {
-            return Ok(());
-        }
-    }
-    Err(Failure::new(format!("{} changed each time it was read", job.place(&key)))
-        .left("nothing was started")
-        .fix("run it again"))
 }

@@ -2,7 +2,7 @@
 
 use dayfly_shared::launch::tags;
 use dayfly_tests::aws::{Aws, Trouble};
-use dayfly_tests::{Kind, Layout, World, run};
+use dayfly_tests::{Instances, Kind, Layout, World, run};
 
 use crate::ground::{TYPES, on_ground};
 
@@ -130,6 +130,24 @@ fn a_refusal_after_a_lost_answer_leaves_the_launch_open() {
         refused.take_back();
         ground.launch(&flags).await.expect(0, &["was cut off; it goes on", "2 machines started"]);
         assert_eq!((ground.up().len(), ground.launches().await.len()), (2, 1));
+    });
+}
+
+/// The job is over and its outputs are here: what EC2 does not tell of the machines is said beside.
+#[test]
+fn a_look_at_machines_that_fails_does_not_spoil_the_end_of_a_run() {
+    on_ground(async |ground| {
+        ground
+            .aws
+            .set(Trouble::with("ec2", "DescribeInstances").refused("UnauthorizedOperation", "not you").status(403));
+        let url = ground.job.url();
+        let mut run = ground.start(&["run", &url, "-n", "1", "--instance-type", TYPES, "--fetch", "results"]);
+        let mut machines = Instances::new(&ground.aws, ground.job.location(), ground.world.folder());
+        machines.until("dayfly run has ended", async |_| !run.runs()).await;
+        run.ended()
+            .await
+            .expect(0, &["ec2:DescribeInstances", "to find and end what should not run: dayfly reap", "4 outputs"]);
+        ground.job.finish(&[]).await;
     });
 }
 

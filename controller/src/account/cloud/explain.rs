@@ -5,6 +5,7 @@ use std::error::Error;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use dayfly_shared::store::chain;
 
 use crate::failure::Failure;
 
@@ -68,9 +69,9 @@ where
             said.message().unwrap_or("no message"),
         ),
         None if matches!(error, SdkError::DispatchFailure(failure) if of_credentials(failure)) => {
-            without_credentials(action, &chain(error))
+            without_credentials(action, &one_line(&chain(error)))
         }
-        None => of_transport(action, about, &chain(error)),
+        None => of_transport(action, about, &one_line(&chain(error))),
     }
 }
 
@@ -171,19 +172,6 @@ fn without_credentials(action: &str, why: &str) -> Failure {
 fn of_transport(action: &str, about: &str, why: &str) -> Failure {
     Failure::new(format!("{action} {about}: no answer: {why}"))
         .fix("check the network, --region and AWS_ENDPOINT_URL, and run it again")
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    one_line(&text)
 }
 
 fn one_line(text: &str) -> String {
