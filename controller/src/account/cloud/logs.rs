@@ -33,16 +33,16 @@ impl Logs {
     /// # Errors
     /// What the service does not allow.
     pub async fn group(&self, name: &str, arn: &str) -> Result<Option<LogGroup>> {
-        let listed = self.call("ListTagsForResource", name, &json!({ "resourceArn": arn })).await?;
-        let Some(listed) = listed else { return Ok(None) };
-        let tags = listed["tags"].as_object().into_iter().flatten();
-        let tags = tags.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect();
         // Names that begin with this one come after it: the first page has it.
         let asked = json!({ "logGroupNamePrefix": name });
         let described = self.call("DescribeLogGroups", name, &asked).await?.unwrap_or_default();
         let mut groups = described["logGroups"].as_array().into_iter().flatten();
-        let own = groups.find(|group| group["logGroupName"] == name);
-        Ok(Some(LogGroup { tags, retention_days: own.and_then(|group| group["retentionInDays"].as_u64()) }))
+        let Some(found) = groups.find(|group| group["logGroupName"] == name) else { return Ok(None) };
+        let listed = self.call("ListTagsForResource", name, &json!({ "resourceArn": arn })).await?;
+        let Some(listed) = listed else { return Ok(None) };
+        let tags = listed["tags"].as_object().into_iter().flatten();
+        let tags = tags.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect();
+        Ok(Some(LogGroup { tags, retention_days: found["retentionInDays"].as_u64() }))
     }
 
     /// Makes it.
