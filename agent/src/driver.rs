@@ -28,7 +28,7 @@ use dayfly_shared::clock::{Clock, Moment};
 use dayfly_shared::exit::Exit;
 use dayfly_shared::ids::{AgentId, Nonce};
 use dayfly_shared::job::{Location, ProcessorSettings};
-use dayfly_shared::records::Machine;
+use dayfly_shared::records::{Machine, Summary};
 use dayfly_shared::rng::Dice;
 use dayfly_shared::store::{RequestCounts, Store};
 use tokio::sync::watch;
@@ -95,6 +95,16 @@ pub trait FleetSwitch: Send + Sync {
     async fn shut_off(&self, fleet: &str) -> Result<(), String>;
 }
 
+/// Tells somebody that a job is over.
+#[async_trait]
+pub trait Herald: Send + Sync {
+    /// One message with these figures.
+    ///
+    /// # Errors
+    /// In words.
+    async fn announce(&self, summary: &Summary) -> Result<(), String>;
+}
+
 /// Makes the processor that settings ask for.
 pub type Processors = Arc<dyn Fn(&ProcessorSettings) -> Arc<dyn Processor> + Send + Sync>;
 
@@ -119,6 +129,8 @@ pub struct Parts {
     pub notice: watch::Receiver<Option<String>>,
     /// Where the agent's fleet replaces what it loses: whoever finds no free chunk shuts it off.
     pub fleet: Option<Arc<dyn FleetSwitch>>,
+    /// Who is told when the job is over, by the agent that wrote its summary.
+    pub herald: Option<Arc<dyn Herald>>,
 }
 
 /// How an agent is to work.

@@ -17,7 +17,7 @@ use dayfly_shared::records::Machine;
 pub use console::Console;
 pub use gauge::ProcGauge;
 #[cfg(feature = "s3")]
-pub use imds::{Imds, chain};
+pub use imds::Imds;
 pub use lifetime::end_in_time;
 pub use observer::observe;
 pub use spot::SpotWatcher;

@@ -12,10 +12,11 @@ use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
 use dayfly_shared::keys::Keys;
 use dayfly_shared::rng::{Dice, StdDice};
+use dayfly_shared::services::Services;
 use dayfly_shared::store::{StoreError, StoreErrorKind, StoreExt, sdk_config};
 use tokio::sync::watch;
 
-use crate::driver::{self, Ending, FleetSwitch, Stop};
+use crate::driver::{self, Ending, FleetSwitch, Herald, Stop};
 use crate::instance::{
     Console, InstanceMetadata, PowerOffProgram, ProcGauge, SpotWatcher, Stays, Terminator, Wishes, end_in_time,
     observe, signals,
@@ -23,7 +24,7 @@ use crate::instance::{
 use crate::log::Log;
 use crate::options::{End, Options, Resolved};
 use crate::processor;
-use crate::services::{Ec2Fleet, Lines, LogGroup, Services};
+use crate::services::{Ec2Fleet, Lines, LogGroup, Topic};
 use crate::stores::S3Stores;
 
 /// Lives as the command line says; the exit code.
@@ -122,6 +123,8 @@ impl Life {
         if !resolved.reach_within.is_zero() {
             self.reach(&stores, &resolved.settings.job, resolved.reach_within, &mut stop).await?;
         }
+        let topic = resolved.notify_topic.clone().zip(services.clone());
+        let herald = topic.map(|(arn, services)| Arc::new(Topic::new(services, arn)) as Arc<dyn Herald>);
         let launch = resolved.launch.filter(|_| resolved.shut_off_fleet);
         let fleet = launch.zip(services).map(|(launch, s)| Arc::new(Ec2Fleet::new(s, launch)) as Arc<dyn FleetSwitch>);
         let parts = driver::Parts {
@@ -129,6 +132,7 @@ impl Life {
             stop,
             notice,
             fleet,
+            herald,
             clock: Arc::clone(&self.clock),
             dice: Arc::clone(&self.dice),
             processors: Arc::new(processor::of),
@@ -140,7 +144,7 @@ impl Life {
 
     /// What is signed by hand, where anything is to be called.
     async fn services(&self, resolved: &Resolved) -> Result<Option<Arc<Services>>, String> {
-        if resolved.log_group.is_none() && !resolved.shut_off_fleet {
+        if resolved.log_group.is_none() && resolved.notify_topic.is_none() && !resolved.shut_off_fleet {
             return Ok(None);
         }
         let config = sdk_config(&resolved.store, Arc::clone(&self.clock)).await.map_err(|e| e.to_string())?;

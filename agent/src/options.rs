@@ -126,6 +126,8 @@ pub struct Resolved {
     pub shut_off_fleet: bool,
     /// The group of CloudWatch Logs that the log goes to as well.
     pub log_group: Option<String>,
+    /// The topic of SNS that is told when the job is over.
+    pub notify_topic: Option<String>,
 }
 
 /// How the machine ends, and where its last words go.
@@ -227,6 +229,7 @@ impl Options {
             launch: data.launch,
             shut_off_fleet: data.shut_off_fleet,
             log_group: data.log_group,
+            notify_topic: data.notify_topic,
         })
     }
 }

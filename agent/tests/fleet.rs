@@ -116,6 +116,7 @@ impl World {
             stop,
             notice: watch::channel(None).1,
             fleet: None,
+            herald: None,
         };
         let settings = Settings {
             job: self.job.clone(),

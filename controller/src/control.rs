@@ -75,28 +75,64 @@ async fn command(parts: &Parts, args: &ControlArgs, state: ControlState) -> Resu
 /// # Errors
 /// A store that refuses.
 pub async fn tell(parts: &Parts, job: &JobBucket, state: ControlState, why: Option<&str>) -> Result<ControlReport> {
-    let key = job.keys.control();
-    for _ in 0..TRIES {
-        let stands = job.control().await?;
-        let before = stands.as_ref().map(|(control, _)| control.state).unwrap_or_default();
-        let report = |changed| ControlReport { job: job.location.clone(), state, before, changed };
+    let mut before = ControlState::default();
+    let changed = change(parts, job, |stands| {
+        before = stands.map(|control| control.state).unwrap_or_default();
         if before == state && why.is_none() {
-            return Ok(report(false));
+            return None;
         }
-        // Whatever else people set of it stays.
-        let max_cost = stands.as_ref().and_then(|(control, _)| control.max_cost.clone());
-        let control = Control {
-            max_cost,
+        Some(Control {
             schema: SCHEMA,
             state,
             why: why.map(str::to_owned),
             by: Some(host::who()),
             at: Some(parts.clock.now().wall),
-        };
+            // Whatever else people set of it stays.
+            max_cost: stands.and_then(|control| control.max_cost.clone()),
+        })
+    });
+    let changed = changed.await?;
+    Ok(ControlReport { job: job.location.clone(), state, before, changed })
+}
+
+/// Writes into a job's control what it may cost: whoever watches it drains it there.
+///
+/// # Errors
+/// A store that refuses.
+#[cfg(feature = "ec2")]
+pub async fn cap_cost(parts: &Parts, job: &JobBucket, cap: &str) -> Result<()> {
+    let capped = change(parts, job, |stands| {
+        let max_cost = Some(cap.to_owned());
+        match stands {
+            Some(control) if control.max_cost == max_cost => None,
+            Some(control) => Some(Control { max_cost, ..control.clone() }),
+            None => Some(Control {
+                schema: SCHEMA,
+                state: ControlState::default(),
+                why: None,
+                by: Some(host::who()),
+                at: Some(parts.clock.now().wall),
+                max_cost,
+            }),
+        }
+    });
+    capped.await.map(drop)
+}
+
+/// Writes what `new` makes of what stands, over the version that it was made of; whether anything was to be changed.
+async fn change(
+    parts: &Parts,
+    job: &JobBucket,
+    mut new: impl FnMut(Option<&Control>) -> Option<Control>,
+) -> Result<bool> {
+    let key = job.keys.control();
+    for _ in 0..TRIES {
+        let stands = job.control().await?;
+        let Some(control) = new(stands.as_ref().map(|(control, _)| control)) else { return Ok(false) };
         let condition = stands.map_or(Condition::Create, |(_, etag)| Condition::Update(etag));
         let body = to_json(&control).into();
         match write::put(parts, &**job.store(), &key, body, &Attributes::json(), &condition).await? {
-            Settled::Applied(_) => return Ok(report(true)),
+            Settled::Applied(_) => return Ok(true),
             Settled::Rejected => tracing::debug!("control.json changed meanwhile; reading it again"),
         }
     }

@@ -60,6 +60,26 @@ impl Failure {
         self
     }
 
+    /// With what to do after that.
+    #[must_use]
+    pub fn and_then(mut self, next: &str) -> Self {
+        self.fix = Some(match self.fix {
+            Some(first) => format!("{first}; {next}"),
+            None => next.to_owned(),
+        });
+        self
+    }
+
+    /// With another thing to do about it.
+    #[must_use]
+    pub fn or(mut self, fix: &str) -> Self {
+        self.fix = Some(match self.fix {
+            Some(first) => format!("{first}; or {fix}"),
+            None => fix.to_owned(),
+        });
+        self
+    }
+
     /// With what was being done, in front.
     #[must_use]
     pub fn during(mut self, doing: &str) -> Self {

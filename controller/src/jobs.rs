@@ -47,7 +47,10 @@ pub async fn command(parts: &Parts, args: &JobsArgs) -> Result<Exit> {
 }
 
 /// The jobs in a place and the folders below it. A job's own folders are not looked into.
-async fn find(store: &dyn Store, place: &Location, depth: u32) -> Result<Vec<Location>> {
+///
+/// # Errors
+/// A place that cannot be listed.
+pub async fn find(store: &dyn Store, place: &Location, depth: u32) -> Result<Vec<Location>> {
     let mut found = Vec::new();
     let mut open = VecDeque::from([(place.clone(), 0)]);
     while let Some((place, level)) = open.pop_front() {
@@ -64,7 +67,11 @@ async fn find(store: &dyn Store, place: &Location, depth: u32) -> Result<Vec<Loc
     Ok(found)
 }
 
-async fn is_job(store: &dyn Store, place: &Location) -> Result<bool> {
+/// Whether a place is a job's, and not just what jobs lie below.
+///
+/// # Errors
+/// A store that refuses.
+pub async fn is_job(store: &dyn Store, place: &Location) -> Result<bool> {
     for name in ["job.json", View::Tasklist.name(), "plan/0001.json"] {
         if store.head(&place.key(name)).await?.is_some() {
             return Ok(true);
@@ -73,7 +80,11 @@ async fn is_job(store: &dyn Store, place: &Location) -> Result<bool> {
     Ok(false)
 }
 
-async fn folders(store: &dyn Store, place: &Location) -> Result<Vec<String>> {
+/// The folders in a place.
+///
+/// # Errors
+/// A place that cannot be listed.
+pub async fn folders(store: &dyn Store, place: &Location) -> Result<Vec<String>> {
     let mut query = ListQuery { fold: true, ..ListQuery::under(place.prefix()) };
     let mut all = Vec::new();
     loop {

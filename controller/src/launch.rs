@@ -2,42 +2,16 @@
 
 mod crew;
 #[cfg(feature = "ec2")]
-mod ec2;
-#[cfg(feature = "ec2")]
-mod fleet;
-#[cfg(feature = "ec2")]
-mod image;
-#[cfg(feature = "ec2")]
-pub mod journal;
-#[cfg(feature = "ec2")]
-mod kinds;
-#[cfg(feature = "ec2")]
-mod machines;
+pub mod ec2;
 mod place;
-#[cfg(feature = "ec2")]
-mod plan;
-#[cfg(feature = "ec2")]
-mod rehearsal;
-#[cfg(feature = "ec2")]
-mod report;
-#[cfg(feature = "ec2")]
-mod template;
-#[cfg(feature = "ec2")]
-mod user_data;
 
 use std::fmt;
 
-#[cfg(feature = "ec2")]
-use dayfly_shared::deployment::Deployment;
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
 use serde::Serialize;
 
-#[cfg(feature = "ec2")]
-use crate::cli::JobArg;
 use crate::cli::LaunchArgs;
-#[cfg(feature = "ec2")]
-use crate::cloud::Cloud;
 use crate::failure::Result;
 use crate::fleet::Member;
 use crate::human;
@@ -47,13 +21,7 @@ use crate::settings::Place;
 use crate::{status, watch};
 
 pub use crew::Crew;
-#[cfg(feature = "ec2")]
-pub use ec2::start;
-#[cfg(feature = "ec2")]
-pub use machines::found;
 pub use place::{Ground, ground};
-#[cfg(feature = "ec2")]
-pub use rehearsal::rehearse;
 
 /// `dayfly launch`.
 ///
@@ -75,7 +43,7 @@ pub async fn command(parts: &Parts, args: &LaunchArgs) -> Result<Exit> {
     }
     match place::ground(parts, &job, &args.agents).await? {
         #[cfg(feature = "ec2")]
-        Ground::Ec2(deployment) => return on_ec2(parts, args, &deployment, &job).await,
+        Ground::Ec2(deployment) => return ec2::command(parts, args, &deployment, &job).await,
         Ground::Here => {}
     }
     let mut crew = Crew::assemble(parts, &job, &args.agents).await?;
@@ -95,22 +63,6 @@ pub async fn command(parts: &Parts, args: &LaunchArgs) -> Result<Exit> {
     let follow = Some(parts.settings.command("watch", &job));
     parts.output().result(&LaunchReport { job, agents, follow });
     Ok(Exit::Done)
-}
-
-#[cfg(feature = "ec2")]
-async fn on_ec2(parts: &Parts, args: &LaunchArgs, deployment: &Deployment, job: &Location) -> Result<Exit> {
-    let cloud = Cloud::connect_in(parts, Some(&deployment.region)).await?;
-    if args.agents.machines.dry_run {
-        let rehearsal = rehearse(parts, &cloud, deployment, job, &args.agents).await?;
-        parts.output().result(&rehearsal);
-        return Ok(if rehearsal.is_good() { Exit::Done } else { Exit::Failed });
-    }
-    let (_, report) = start(parts, &cloud, deployment, job, &args.agents).await?;
-    parts.output().result(&report);
-    match args.wait {
-        true => watch::command(parts, &JobArg { job: Some(job.clone()) }).await,
-        false => Ok(Exit::Done),
-    }
 }
 
 /// What was started.

@@ -13,37 +13,23 @@ pub mod output;
 pub mod parts;
 pub mod settings;
 
+#[cfg(feature = "ec2")]
+mod account;
 mod ask;
-#[cfg(feature = "ec2")]
-mod cap;
 mod clean;
-#[cfg(feature = "ec2")]
-mod cloud;
 mod control;
-#[cfg(feature = "ec2")]
-mod cost;
 mod doctor;
 mod fetch;
 mod host;
-#[cfg(feature = "ec2")]
-mod image;
-#[cfg(feature = "ec2")]
-mod instances;
 mod jobs;
 mod launch;
 mod merge;
 mod names;
-#[cfg(feature = "ec2")]
-mod policy;
 mod progress;
-#[cfg(feature = "ec2")]
-mod remote;
 mod retry;
 mod run;
 mod seed;
 mod serve;
-#[cfg(feature = "ec2")]
-mod setup;
 mod status;
 mod stop;
 mod watch;
@@ -51,6 +37,8 @@ mod write;
 
 use dayfly_shared::exit::Exit;
 
+#[cfg(feature = "ec2")]
+use account::{cap, cloud, cost, instances, policy};
 use cli::{Cli, Command};
 use failure::Result;
 use parts::Parts;
@@ -64,6 +52,10 @@ pub async fn run(cli: Cli) -> Result<Exit> {
     let settings = Settings::resolve(&cli.global)?;
     settings::log_to_stderr(&settings);
     let parts = Parts::new(&settings);
+    #[cfg(feature = "ec2")]
+    if let Some(outcome) = account::command(&parts, &cli.command).await {
+        return outcome;
+    }
     match &cli.command {
         Command::Seed(args) => seed::command(&parts, args).await,
         Command::Launch(args) => launch::command(&parts, args).await,
@@ -79,29 +71,6 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Jobs(args) => jobs::command(&parts, args).await,
         Command::Clean(args) => clean::command(&parts, args).await,
         Command::Doctor(args) => doctor::command(&parts, args).await,
-        #[cfg(feature = "ec2")]
-        Command::Setup(args) => setup::setup(&parts, args).await,
-        #[cfg(feature = "ec2")]
-        Command::Teardown(args) => setup::teardown(&parts, args).await,
-        #[cfg(feature = "ec2")]
-        Command::Ps(args) => instances::ps(&parts, args).await,
-        #[cfg(feature = "ec2")]
-        Command::Stop(args) => instances::stop(&parts, args).await,
-        #[cfg(feature = "ec2")]
-        Command::Start(args) => instances::start(&parts, args).await,
-        #[cfg(feature = "ec2")]
-        Command::Terminate(args) => instances::terminate(&parts, args).await,
-        #[cfg(feature = "ec2")]
-        Command::Reap(args) => instances::reap(&parts, args).await,
-        #[cfg(feature = "ec2")]
-        Command::Exec(args) => remote::exec(&parts, args).await,
-        #[cfg(feature = "ec2")]
-        Command::Connect(args) => remote::connect(&parts, args).await,
-        #[cfg(feature = "ec2")]
-        Command::Cost(args) => cost::cost(&parts, args).await,
-        #[cfg(feature = "ec2")]
-        Command::Image(args) => image::command(&parts, args).await,
-        #[cfg(not(feature = "ec2"))]
         Command::Setup(_)
         | Command::Teardown(_)
         | Command::Ps(_)
@@ -118,7 +87,6 @@ pub async fn run(cli: Cli) -> Result<Exit> {
 }
 
 /// This program was built without the feature `ec2`.
-#[cfg(not(feature = "ec2"))]
 fn without_ec2() -> failure::Failure {
     failure::Failure::usage("this dayfly was built without machines on EC2")
         .left("nothing was done")

@@ -13,13 +13,15 @@ use crate::cli::{RunArgs, SeedArgs};
 use crate::cloud::Cloud;
 use crate::failure::{Failure, Result};
 use crate::fetch::{self, FetchReport};
-use crate::launch::{Crew, Ground, ground};
 #[cfg(feature = "ec2")]
-use crate::launch::{rehearse, start};
+use crate::launch::ec2::{rehearse, start};
+use crate::launch::{Crew, Ground, ground};
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
 use crate::seed::{self, SeedReport};
 use crate::status::StatusReport;
+#[cfg(feature = "ec2")]
+use crate::stop::Stop;
 use crate::watch;
 
 /// `dayfly run`.
@@ -93,7 +95,8 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
     };
     #[cfg(feature = "ec2")]
     if let Some((cloud, launch)) = machines.filter(|_| !matches!(exit, Exit::Drained)) {
-        on_ec2::see_off(parts, &cloud, &job, &launch, args.agents.machines.observe).await?;
+        let mut stop = Stop::listen()?;
+        on_ec2::see_off(parts, &cloud, &job, &launch, args.agents.machines.observe, &mut stop).await;
     }
     let report = RunReport { seeded, snapshot: &snapshot, parts, fetched };
     parts.output().result(&report);

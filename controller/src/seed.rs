@@ -54,6 +54,8 @@ pub async fn command(parts: &Parts, args: &SeedArgs) -> Result<Exit> {
 pub async fn seed(parts: &Parts, location: &Location, args: &SeedArgs) -> Result<SeedReport> {
     // What is wrong on this machine shows before anything is asked of the store.
     let source = Source::read(parts, args)?;
+    #[cfg(feature = "ec2")]
+    crate::cloud::check_way(parts, location).await?;
     let job = open(parts, location).await?;
     let mut ledger = Ledger::default();
     job.catch_up(&mut ledger).await?;

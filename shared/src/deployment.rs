@@ -3,12 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::job::Location;
+use crate::job::{Location, SCHEMA};
 
+/// The deployment's own folder, below its place.
+pub const FOLDER: &str = "dayfly";
 /// The record's key, below the deployment's place.
 const KEY: &str = "dayfly/deployment.json";
-/// Where agent programs for stock images lie, below the deployment's place.
-const AGENTS: &str = "dayfly/agents/";
+/// Where agent programs for stock images lie, below the deployment's place. No folder of a job's own has that name: agents
+/// may write to theirs in every folder below the place (`agents/`), and not to this.
+const PROGRAMS: &str = "dayfly/programs/";
 
 /// Where the record of the deployment at `place` lies.
 pub fn key(place: &Location) -> String {
@@ -17,7 +20,7 @@ pub fn key(place: &Location) -> String {
 
 /// Where the agent program of a version for an architecture (`x86_64`, `arm64`) lies in the deployment at `place`.
 pub fn agent_key(place: &Location, version: &str, architecture: &str) -> String {
-    place.key(&format!("{AGENTS}{version}/{architecture}/dayfly-agent"))
+    place.key(&format!("{PROGRAMS}{version}/{architecture}/dayfly-agent"))
 }
 
 /// The record of a deployment.
@@ -71,6 +74,9 @@ pub struct Deployment {
     /// The group of CloudWatch Logs that agents may write to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_group: Option<String>,
+    /// The topic of SNS that agents may tell when a job is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify_topic: Option<String>,
     /// The container repository that was made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecr_repository: Option<String>,
@@ -84,6 +90,43 @@ pub struct Deployment {
     pub owner: String,
     /// The value of the tag Project.
     pub project: String,
+}
+
+impl Deployment {
+    /// One of which nothing is known but where it is: the names of all that setup makes follow from its own.
+    pub fn named(name: &str, place: Location, account: &str, region: &str) -> Self {
+        let made = |name: String| Resource { name, id: String::new(), made: true };
+        let role = format!("dayfly-{name}-{region}");
+        Self {
+            schema: SCHEMA,
+            name: name.to_owned(),
+            place,
+            account: account.to_owned(),
+            region: region.to_owned(),
+            by: String::new(),
+            version: String::new(),
+            at: Timestamp::default(),
+            role: made(role.clone()),
+            instance_profile: made(role),
+            launch_template: made(format!("dayfly-{name}")),
+            vpc: String::new(),
+            subnets: Vec::new(),
+            security_groups: vec![made(format!("dayfly-{name}"))],
+            made_bucket: true,
+            isolate: false,
+            keep_logs_days: None,
+            kms_key: None,
+            ssm: false,
+            fleet_shut_off: false,
+            log_group: None,
+            notify_topic: None,
+            ecr_repository: None,
+            ecr_push: false,
+            agents: Vec::new(),
+            owner: String::new(),
+            project: String::new(),
+        }
+    }
 }
 
 /// Something in the account.

@@ -47,6 +47,9 @@ pub struct InstanceSettings {
     /// The group of CloudWatch Logs that the agent's log goes to as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_group: Option<String>,
+    /// The topic of SNS that is told when the job is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify_topic: Option<String>,
     /// The version of the controller that launched the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub controller_version: Option<String>,

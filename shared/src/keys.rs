@@ -231,7 +231,7 @@ impl Keys {
 }
 
 /// Names of a job's own objects, directly under its prefix. Folders end with `/`.
-const OWN: [&str; 18] = [
+const OWN: [&str; 19] = [
     "job.json",
     "control.json",
     "summary.json",
@@ -250,6 +250,8 @@ const OWN: [&str; 18] = [
     "scratch/",
     "checkpoints/",
     "launches/",
+    // A deployment's, where a job lies at its very place.
+    "dayfly/",
 ];
 
 /// Whether `name`, directly under a job's prefix, is one of the job's own objects.
@@ -352,6 +354,7 @@ mod tests {
             ("a\u{7}b", "U+0007"),
             ("tasklist.txt", "own objects"),
             ("plan/0001.txt", "own objects"),
+            ("dayfly/deployment.json", "own objects"),
             ("kernel.dat", "kernel"),
             ("out3.dat", "output"),
             ("a\u{fffd}", "UTF-8"),

@@ -14,6 +14,8 @@ use crate::ids::Nonce;
 pub mod tags {
     /// The deployment's name.
     pub const DEPLOYMENT: &str = "dayfly:deployment";
+    /// On a deployment's launch template: the place that its jobs lie below.
+    pub const PLACE: &str = "dayfly:place";
     /// The job, as `s3://bucket/prefix/`.
     pub const JOB: &str = "dayfly:job";
     /// The launch.

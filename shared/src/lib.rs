@@ -16,5 +16,7 @@ pub mod plan;
 pub mod planted;
 pub mod records;
 pub mod rng;
+#[cfg(feature = "s3")]
+pub mod services;
 pub mod store;
 pub mod views;

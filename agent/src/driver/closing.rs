@@ -26,6 +26,8 @@ pub enum Next {
 
 /// How often the last writes are tried before the agent looks at the job again: some seconds of a store that does not answer.
 const TRIES: u32 = 6;
+/// How often a notice is tried: each try may take ten seconds, and the machine costs money.
+const NOTICES: u32 = 3;
 
 /// Every chunk known is closed: the job is over if a refresh finds no unknown line.
 pub async fn all_closed(agent: &Arc<Agent>) -> Next {
@@ -157,6 +159,7 @@ async fn put_summary(agent: &Agent, summary: &Summary) -> Result<bool> {
         let standing = agent.bucket.store().head(&key).await?;
         let condition = standing.map_or(Condition::Create, |meta| Condition::Update(meta.etag));
         if matches!(agent.bucket.put_json(&key, summary, &condition).await?, Outcome::Applied(_)) {
+            announce(agent, summary).await;
             return Ok(true);
         }
         agent.parts.clock.sleep(backoff.next(&*agent.parts.dice)).await;
@@ -165,6 +168,23 @@ async fn put_summary(agent: &Agent, summary: &Summary) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Tells that the job is over. Whoever wrote the summary does, so it is told once for each end of the job; twice where an
+/// answer was lost, and not at all where this agent dies in between: the summary is what counts.
+async fn announce(agent: &Agent, summary: &Summary) {
+    let Some(herald) = &agent.parts.herald else { return };
+    let mut backoff = Backoff::default();
+    for left in (0..NOTICES).rev() {
+        match herald.announce(summary).await {
+            Ok(()) => return tracing::info!("the job's end was announced"),
+            Err(error) if left == 0 => tracing::warn!(error, "the job's end could not be announced"),
+            Err(error) => {
+                tracing::info!(error, "announcing the job's end; trying again");
+                agent.parts.clock.sleep(backoff.next(&*agent.parts.dice)).await;
+            }
+        }
+    }
 }
 
 /// Whether two summaries are of the same end.

@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use aws_config::provider_config::ProviderConfig;
+use dayfly_shared::store::chain;
 
 use super::InstanceMetadata;
 
@@ -50,17 +51,6 @@ impl Default for Imds {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// An error and what caused it, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[async_trait]

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dayfly_shared::ids::Nonce;
+use dayfly_shared::services::{Answer, Service, Services};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Answer, Service, Services};
 use crate::driver::FleetSwitch;
 
 const EC2: Service = Service { name: "ec2", variable: "AWS_ENDPOINT_URL_EC2" };

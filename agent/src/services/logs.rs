@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dayfly_shared::clock::{Clock, Moment};
+use dayfly_shared::services::{Answer, Service, Services};
 use serde::Serialize;
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
-
-use super::{Answer, Service, Services};
 
 const LOGS: Service = Service { name: "logs", variable: "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS" };
 

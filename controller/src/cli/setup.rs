@@ -56,9 +56,12 @@ pub struct SetupArgs {
     /// Agents may shut their fleet off: dayfly launch --maintain
     #[arg(long, help_heading = RIGHTS)]
     pub fleet_shut_off: bool,
-    /// Agents may write their logs to this group of CloudWatch Logs too, which you make
+    /// Agents write their logs to this group of CloudWatch Logs too; it is made if it is not there, and keeps them 30 days
     #[arg(long, value_name = "GROUP", help_heading = RIGHTS)]
     pub cloudwatch: Option<String>,
+    /// The agent that ends a job tells this topic of SNS, which you make; its subscribers get the figures
+    #[arg(long, value_name = "TOPIC-ARN", help_heading = RIGHTS)]
+    pub notify: Option<String>,
     /// Make this container repository, and let agents pull from it
     #[arg(long, value_name = "NAME", help_heading = RIGHTS)]
     pub ecr: Option<String>,
@@ -88,6 +91,8 @@ pub enum KindArg {
     Lifecycle,
     /// The agent programs in the bucket
     Agents,
+    /// The log group of CloudWatch Logs, with what is in it
+    LogGroup,
     /// The container repository, with its images
     Ecr,
     /// The bucket, with everything in it

@@ -1,146 +1,52 @@
-//! `dayfly launch` on EC2: what there is to choose from is looked up, the plan made, shown or carried out.
+//! Launches on EC2: looked up, planned, shown or carried out.
 
-use std::fmt;
+mod fleet;
+mod image;
+pub mod journal;
+mod kinds;
+mod machines;
+mod plan;
+mod planned;
+mod rehearsal;
+mod report;
+mod template;
+mod user_data;
 
-use aws_sdk_ec2::types::{ArchitectureType, VirtualizationType};
-use dayfly_shared::bucket::JobBucket;
-use dayfly_shared::deployment::{Deployment, Subnet};
-use dayfly_shared::job::{Location, SCHEMA};
+use dayfly_shared::deployment::Deployment;
+use dayfly_shared::exit::Exit;
+use dayfly_shared::job::Location;
 use dayfly_shared::launch::Launch;
-use dayfly_shared::records::{Control, to_json};
-use dayfly_shared::store::{Attributes, Condition};
 
-use super::image::{self, Image};
-use super::kinds::{self, Kind};
-use super::plan::{self, Given};
-use super::report::{MachinesReport, reasons};
-use super::{fleet, machines};
-use crate::cli::AgentsArgs;
-use crate::cloud::{Cloud, explain};
-use crate::cost::{self, Expected};
+use crate::cli::{AgentsArgs, JobArg, LaunchArgs};
+use crate::cloud::Cloud;
+use crate::control::cap_cost;
 use crate::failure::{Failure, Result};
-use crate::host;
 use crate::parts::{Parts, Patience};
-use crate::write::{self, Settled};
+use crate::watch;
 
-/// A launch that could be carried out, and what it is made of.
-pub struct Planned {
-    /// The launch.
-    pub launch: Launch,
-    /// The image.
-    pub image: Image,
-    /// The instance types that EC2 may choose from.
-    pub kinds: Vec<Kind>,
-    /// Where to.
-    pub subnets: Vec<Subnet>,
-}
+use planned::{expect, prepare};
+use report::{MachinesReport, reasons};
 
-/// Makes the plan, of what the account has.
+pub use machines::found;
+pub use rehearsal::rehearse;
+
+/// `dayfly launch` where the job belongs to a deployment.
 ///
 /// # Errors
-/// No image, types that do not fit, no subnet.
-pub async fn prepare(
-    parts: &Parts,
-    cloud: &Cloud,
-    deployment: &Deployment,
-    job: &Location,
-    args: &AgentsArgs,
-) -> Result<Planned> {
-    let asked = &args.machines;
-    let named = match asked.instance_type.is_empty() {
-        true => Vec::new(),
-        false => kinds::describe(cloud, &asked.instance_type).await?,
-    };
-    let architecture = match (asked.arch, named.is_empty()) {
-        (Some(architecture), _) => architecture.name(),
-        (None, false) => kinds::architecture(&named)?,
-        (None, true) => "x86_64",
-    };
-    let image = image::find(cloud, deployment, asked.image.as_deref(), architecture).await?;
-    if asked.arch.is_some_and(|arch| arch.name() != image.architecture) {
-        return Err(Failure::usage(format!(
-            "the image {} is for {}, not {architecture}",
-            image.id, image.architecture
-        ))
-        .left("nothing was started")
-        .fix("leave out --arch, or name another --image"));
+/// As [`start`].
+pub async fn command(parts: &Parts, args: &LaunchArgs, deployment: &Deployment, job: &Location) -> Result<Exit> {
+    let cloud = Cloud::connect_in(parts, Some(&deployment.region)).await?;
+    if args.agents.machines.dry_run {
+        let rehearsal = rehearse(parts, &cloud, deployment, job, &args.agents).await?;
+        parts.output().result(&rehearsal);
+        return Ok(if rehearsal.is_good() { Exit::Done } else { Exit::Failed });
     }
-    let kinds = match (plan::needs(asked), named.is_empty()) {
-        (Some(needs), _) => fitting(cloud, &needs, &image.architecture).await?,
-        (None, false) => named,
-        (None, true) => kinds::describe(cloud, &plan::instance_types(asked, &image.architecture)).await?,
-    };
-    // Types that EC2 chooses fit the image's architecture by themselves.
-    let checked = if plan::needs(asked).is_some() { &[][..] } else { &kinds[..] };
-    kinds::check(checked, asked.gpus.is_some(), &image, asked.image.is_some())?;
-    let subnets = match asked.subnet.is_empty() {
-        true => deployment.subnets.clone(),
-        false => subnets(cloud, &asked.subnet).await?,
-    };
-    let given = Given {
-        job,
-        deployment,
-        agents: args,
-        image: &image,
-        subnets: &subnets,
-        endpoint_url: cloud.endpoint_url(),
-        by: &host::who(),
-    };
-    let launch = plan::launch(&given, parts.dice.nonce(), parts.clock.now().wall)?;
-    Ok(Planned { launch, image, kinds, subnets })
-}
-
-/// The types that have what is needed, by name only: EC2 chooses among them.
-async fn fitting(cloud: &Cloud, needs: &dayfly_shared::launch::Needs, architecture: &str) -> Result<Vec<Kind>> {
-    let mut pages = cloud
-        .ec2()
-        .get_instance_types_from_instance_requirements()
-        .architecture_types(ArchitectureType::from(architecture))
-        .virtualization_types(VirtualizationType::Hvm)
-        .instance_requirements(fleet::requirements(needs))
-        .into_paginator()
-        .send();
-    let mut all = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| {
-            explain("ec2:GetInstanceTypesFromInstanceRequirements", "what is needed", &e).left("nothing was started")
-        })?;
-        all.extend(page.instance_types().iter().filter_map(|info| info.instance_type()).map(|name| Kind {
-            name: name.to_owned(),
-            architectures: vec![architecture.to_owned()],
-            vcpus: needs.vcpus,
-            gpus: needs.gpus,
-        }));
+    let (_, report) = start(parts, &cloud, deployment, job, &args.agents).await?;
+    parts.output().result(&report);
+    match args.wait {
+        true => watch::command(parts, &JobArg { job: Some(job.clone()) }).await,
+        false => Ok(Exit::Done),
     }
-    if all.is_empty() {
-        return Err(Failure::usage(format!(
-            "{} has no instance type with all that is needed for {architecture}",
-            cloud.region()
-        ))
-        .left("nothing was started")
-        .fix("ask for less: --vcpus, --memory, --gpus; or another --arch"));
-    }
-    Ok(all)
-}
-
-async fn subnets(cloud: &Cloud, ids: &[String]) -> Result<Vec<Subnet>> {
-    let answer = cloud.ec2().describe_subnets().set_subnet_ids(Some(ids.to_vec())).send().await;
-    let answer = answer.map_err(|e| explain("ec2:DescribeSubnets", &ids.join(", "), &e).left("nothing was started"))?;
-    let subnet = |s: &aws_sdk_ec2::types::Subnet| Subnet {
-        id: s.subnet_id().unwrap_or_default().to_owned(),
-        zone: s.availability_zone().unwrap_or_default().to_owned(),
-        public: s.map_public_ip_on_launch().unwrap_or(false),
-    };
-    Ok(answer.subnets().iter().map(subnet).collect())
-}
-
-/// What a planned launch may cost.
-pub async fn expect(parts: &Parts, cloud: &Cloud, planned: &Planned) -> Expected {
-    // Where EC2 chooses among hundreds, a few tell enough.
-    const PRICED: usize = 12;
-    let types: Vec<String> = planned.kinds.iter().take(PRICED).map(|kind| kind.name.clone()).collect();
-    let zones: Vec<String> = planned.subnets.iter().map(|subnet| subnet.zone.clone()).collect();
-    cost::expect(parts, cloud, &planned.launch, &types, &zones).await
 }
 
 /// Carries a launch out.
@@ -174,72 +80,4 @@ pub async fn start(
         parts.output().warn(format!("{came} of {wanted} machines came; more can be launched into the job at any time"));
     }
     Ok((launch, report))
-}
-
-/// Writes into the job's control what it may cost: whoever watches it drains it there.
-async fn cap_cost(parts: &Parts, job: &JobBucket, cap: &str) -> Result<()> {
-    /// People who contradict each other so often are better off talking.
-    const TRIES: u32 = 10;
-    let key = job.keys.control();
-    for _ in 0..TRIES {
-        let stands = job.control().await?;
-        if stands.as_ref().is_some_and(|(control, _)| control.max_cost.as_deref() == Some(cap)) {
-            return Ok(());
-        }
-        let (control, condition) = match stands {
-            Some((control, etag)) => (control, Condition::Update(etag)),
-            None => (
-                Control {
-                    schema: SCHEMA,
-                    state: Default::default(),
-                    why: None,
-                    by: Some(host::who()),
-                    at: Some(parts.clock.now().wall),
-                    max_cost: None,
-                },
-                Condition::Create,
-            ),
-        };
-        let control = Control { max_cost: Some(cap.to_owned()), ..control };
-        let body = to_json(&control).into();
-        if let Settled::Applied(_) =
-            write::put(parts, &**job.store(), &key, body, &Attributes::json(), &condition).await?
-        {
-            return Ok(());
-        }
-    }
-    Err(Failure::new(format!("{} changed each time it was read", job.place(&key)))
-        .left("nothing was started")
-        .fix("run it again"))
-}
-
-impl fmt::Display for Planned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let request = &self.launch.request;
-        let spot = match request.market {
-            dayfly_shared::launch::Market::Spot => request.count - request.on_demand_base,
-            dayfly_shared::launch::Market::OnDemand => 0,
-        };
-        let kind = if request.maintain { ", replaced when spot takes them back" } else { "" };
-        writeln!(f, "{} machines: {spot} spot, {} on demand{kind}", request.count, request.count - spot)?;
-        let names: Vec<&str> = self.kinds.iter().map(|kind| kind.name.as_str()).collect();
-        writeln!(f, "  types    {}", crate::human::some(&names))?;
-        let agent = match &self.image.agent {
-            image::Agent::Inside(version) => format!("agent {version} in it"),
-            image::Agent::Fetched(program) => format!("agent {} from the bucket", program.version),
-        };
-        writeln!(f, "  image    {} ({}), {}, {agent}", self.image.id, self.image.name, self.image.architecture)?;
-        let zones: Vec<String> = request
-            .subnets
-            .iter()
-            .map(|id| match self.subnets.iter().find(|subnet| subnet.id == *id) {
-                Some(subnet) => format!("{id} in {}", subnet.zone),
-                None => id.clone(),
-            })
-            .collect();
-        writeln!(f, "  subnets  {}", crate::human::some(&zones))?;
-        let disk = request.machine.disk_gib.map_or("the image's size".to_owned(), |gib| format!("{gib} GiB"));
-        let lifetime = crate::human::duration(std::time::Duration::from_secs(request.machine.lifetime_seconds));
-        write!(f, "  disk     {disk}, encrypted gp3; each machine ends after {lifetime} at the latest")
-    }
 }

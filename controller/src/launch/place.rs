@@ -48,22 +48,26 @@ async fn on_machines(_parts: &Parts, _job: &Location, args: &AgentsArgs) -> Resu
 #[cfg(feature = "ec2")]
 async fn on_machines(parts: &Parts, job: &Location, args: &AgentsArgs) -> Result<Ground> {
     // Who may read the job alone may not look above it, and has machines nowhere.
-    let found = cloud::find(parts, job).await;
-    match found
-        .map_err(|f| f.during("looking for a deployment").fix("or pass --here to start agents on this machine"))?
-    {
-        Some(deployment) => Ok(Ground::Ec2(Box::new(deployment))),
-        None if args.machines.any() => {
-            Err(Failure::usage(format!("there is no deployment at {job} or above it to launch from"))
-                .left("nothing was started")
-                .fix(format!("run: dayfly setup s3://{}; or leave out the options for machines", job.bucket())))
-        }
-        None => {
-            let count = crate::human::count(u64::from(args.count), "agent");
-            parts
-                .output()
-                .note(format!("{count} on this machine; for machines on EC2: dayfly setup s3://{}", job.bucket()));
-            Ok(Ground::Here)
-        }
+    let search = cloud::search(parts, job).await;
+    let search =
+        search.map_err(|f| f.during("looking for a deployment").or("pass --here to start agents on this machine"))?;
+    if let Some(deployment) = search.found {
+        cloud::check_place(&deployment, job)?;
+        return Ok(Ground::Ec2(Box::new(deployment)));
     }
+    if let Some(Deployment { name, place, .. }) = search.passed.first() {
+        return Err(Failure::usage(format!(
+            "the deployment {name} at {place} is isolated: it serves the job at its own place, and {job} is another"
+        ))
+        .left("nothing was started")
+        .fix(format!("run: dayfly setup {job} --isolate; or pass --here to start agents on this machine")));
+    }
+    if args.machines.any() {
+        return Err(Failure::usage(format!("there is no deployment at {job} or above it to launch from"))
+            .left("nothing was started")
+            .fix(format!("run: dayfly setup s3://{}; or leave out the options for machines", job.bucket())));
+    }
+    let count = crate::human::count(u64::from(args.count), "agent");
+    parts.output().note(format!("{count} on this machine; for machines on EC2: dayfly setup s3://{}", job.bucket()));
+    Ok(Ground::Here)
 }

@@ -90,25 +90,30 @@ async fn round(parts: &Parts, cloud: &Cloud, launch: &Launch, snapshot: &Snapsho
 }
 
 /// Waits until no machine of the launch is left, for a time.
-///
-/// # Errors
-/// A look at EC2 that fails.
 pub async fn see_off(
     parts: &Parts,
     cloud: &Cloud,
     job: &Location,
     launch: &Launch,
     observe: Option<Duration>,
-) -> Result<()> {
+    stop: &mut Stop,
+) {
     let patience = GOODBYE + observe.unwrap_or_default();
     let until: Moment = parts.clock.now().at.after(patience);
-    let mut stop = Stop::listen()?;
     let mut said = false;
     loop {
-        let left = there(cloud, &Scope::Launch(launch.id)).await?;
+        let left = match there(cloud, &Scope::Launch(launch.id)).await {
+            Ok(left) => left,
+            Err(failure) => {
+                // The job is over, whatever EC2 says of its machines.
+                let reap = parts.settings.command("reap", job);
+                parts.output().warn(format!("{failure:#}; to find and end what should not run: {reap}"));
+                return;
+            }
+        };
         if left.is_empty() {
             parts.output().note("all machines of the launch are gone");
-            return Ok(());
+            return;
         }
         let count = human::count(left.len() as u64, "machine");
         if !said {
@@ -127,7 +132,7 @@ pub async fn see_off(
                 "{count} not gone yet: {}; to find and end what should not run: {reap}",
                 human::some(&ids)
             ));
-            return Ok(());
+            return;
         }
     }
 }

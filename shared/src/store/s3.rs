@@ -27,6 +27,7 @@ use futures::StreamExt;
 use futures::future::{Either, select};
 
 pub use connect::{S3Settings, S3Timeouts, sdk_config};
+pub use failure::chain;
 use failure::{Call, Failure};
 use time::ServedAt;
 

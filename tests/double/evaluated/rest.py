@@ -87,6 +87,9 @@ def _instance(call, action, name):
 
 def _logs(call, action):
     group, stream = call.asked.get("logGroupName"), call.asked.get("logStreamName")
+    if call.asked.get("resourceArn"):
+        # Tags are asked by the group's ARN, without its streams.
+        return [(action, call.asked["resourceArn"], {})]
     if group is None:
         return [(action, f"arn:aws:logs:{call.region}:{ACCOUNT}:log-group::log-stream:", {})]
     tail = f":log-stream:{stream}" if stream else ":*" if call.action != "CreateLogGroup" else ""

@@ -1,5 +1,6 @@
 //! dayfly on EC2, against a stand-in for AWS (tests/aws_double.py); and the stand-in itself, where tests lean on it.
 
+mod access;
 mod cap;
 mod clean;
 mod court;
@@ -13,7 +14,9 @@ mod ledger;
 mod life;
 mod machines;
 mod metadata;
+mod notices;
 mod options;
+mod places;
 mod policies;
 mod reap;
 mod refusals;

@@ -266,7 +266,7 @@ fn agent_programs_are_put_into_the_bucket() {
     with_crew(&[], async |court, _, crew| {
         let agent = dayfly_tests::server::program("dayfly-agent").display().to_string();
         let line = ["setup", NEW, "--agent", &agent];
-        crew.sets(&line).await.expect(0, &["made      agent program", "dayfly/agents/", "/dayfly-agent"]);
+        crew.sets(&line).await.expect(0, &["made      agent program", "dayfly/programs/", "/dayfly-agent"]);
         crew.sets(&line).await.expect(0, &["nothing was changed"]);
         let script = court.world.folder().join("script");
         std::fs::write(&script, "#!/bin/sh\necho dayfly-agent 0.1.0\n").expect("a script");

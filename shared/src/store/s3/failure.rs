@@ -302,7 +302,7 @@ fn no_credentials(error: &CredentialsError) -> Verdict {
 }
 
 /// An error and its causes in one line, each said once.
-pub(super) fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = String::new();
     let mut cause = Some(error);
     while let Some(at) = cause {

@@ -159,6 +159,7 @@ pub fn parts(
         stop: told,
         notice: watch::channel(None).1,
         fleet: None,
+        herald: None,
     };
     let settings = Settings {
         job: scenario.job.clone(),
