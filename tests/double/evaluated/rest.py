@@ -93,7 +93,10 @@ def _logs(call, action):
     if group is None:
         return [(action, f"arn:aws:logs:{call.region}:{ACCOUNT}:log-group::log-stream:", {})]
     tail = f":log-stream:{stream}" if stream else ":*" if call.action != "CreateLogGroup" else ""
-    return [(action, f"arn:aws:logs:{call.region}:{ACCOUNT}:log-group:{group}{tail}", {})]
+    arn = f"arn:aws:logs:{call.region}:{ACCOUNT}:log-group:{group}{tail}"
+    # API reference, CreateLogGroup: tags at creation need the permission to tag, too.
+    tagging = [("logs:TagResource", arn, {})] if call.action == "CreateLogGroup" and call.asked.get("tags") else []
+    return [(action, arn, {})] + tagging
 
 
 def _ecr(call, action):

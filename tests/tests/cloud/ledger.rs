@@ -130,6 +130,7 @@ pages! {
             "FleetShutOff: ec2:DeleteFleets",
             "Logs: logs:CreateLogStream",
             "Logs: logs:PutLogEvents",
+            "Notify: sns:Publish",
         ],
         Run: ["Key: kms:Decrypt", "Key: kms:GenerateDataKey"],
         Setup: ["Key: kms:Decrypt", "Key: kms:GenerateDataKey"],
@@ -147,6 +148,7 @@ pages! {
             "FleetShutOff: ec2:DeleteFleets",
             "Logs: logs:CreateLogStream",
             "Logs: logs:PutLogEvents",
+            "Notify: sns:Publish",
         ],
     }
     /// Refusals that EC2 encodes.
@@ -188,7 +190,19 @@ pages! {
             "Role: iam:ListAttachedRolePolicies",
             "Registry: ecr:CreateRepository",
             "Registry: ecr:DescribeRepositories",
+            "Registry: ecr:ListTagsForResource",
             "Registry: ecr:TagResource",
+        ],
+    }
+    /// A log group made, looked at and removed.
+    LogGroup {
+        Setup: [
+            "LogGroup: logs:CreateLogGroup",
+            "LogGroup: logs:DeleteLogGroup",
+            "LogGroup: logs:ListTagsForResource",
+            "LogGroup: logs:PutRetentionPolicy",
+            "LogGroup: logs:TagResource",
+            "LookAtLogGroups: logs:DescribeLogGroups",
         ],
     }
     /// What others changed, put right.
@@ -249,7 +263,8 @@ const REGISTRY: &[&str] = &[
 ];
 
 /// Each option of setup that brings rights, alone.
-const OPTIONS: [&[&str]; 6] = [
+const OPTIONS: [&[&str]; 7] = [
+    &["--notify", "arn:aws:sns:us-east-1:123456789012:jobs"],
     &["--ssm"],
     &["--fleet-shut-off"],
     &["--cloudwatch", "/dayfly"],
@@ -286,7 +301,7 @@ fn each_permission_that_is_granted_is_shown_used_by_a_test() {
             }
         }
         // The last one holds the one before it.
-        let all = granted(world, &[&OPTIONS[..4], &OPTIONS[5..]].concat().concat()).await;
+        let all = granted(world, &[&OPTIONS[..5], &OPTIONS[6..]].concat().concat()).await;
         let shown: Granted = shown.into_keys().collect();
         let unused: Vec<_> = all.difference(&shown).collect();
         assert!(unused.is_empty(), "granted, and no test shows it used: {unused:#?}");

@@ -1,21 +1,16 @@
 //! Where else agents write to: a log group of CloudWatch Logs, and a topic of SNS when a job is over.
 
-use dayfly_tests::aws::{Aws, OPERATOR, Trouble};
-use dayfly_tests::policy::{Judge, Principal};
+use dayfly_tests::aws::{Aws, Trouble};
 use dayfly_tests::{Kind, Layout, World, run};
 use serde_json::{Value, json};
+
+use crate::court::in_court;
+use crate::ledger::Page;
 
 const PLACE: &str = "s3://made-by-setup/jobs";
 const ROLE: &str = "dayfly-made-by-setup-jobs-us-east-1";
 const GROUP: &str = "/dayfly/jobs";
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:jobs";
-
-fn on_aws(body: impl AsyncFn(&World, &Aws)) {
-    run(Kind::Aws, async |world: &World| {
-        let aws = world.aws();
-        body(world, &aws).await;
-    });
-}
 
 fn logs(aws: &Aws, action: &str, asked: &Value) -> Value {
     let reply = aws.ask("logs", &format!("Logs_20140328.{action}"), asked);
@@ -31,12 +26,15 @@ fn groups(aws: &Aws) -> Vec<Value> {
 /// It is made with a retention and the deployment's tag, stays as people change it, and goes with the deployment.
 #[test]
 fn the_log_group_is_made_once_and_goes_with_the_deployment() {
-    on_aws(async |world, aws| {
-        let line = ["setup", PLACE, "--cloudwatch", GROUP, "--notify", TOPIC];
-        world.dayfly(&line).await.expect(0, &["made      log group /dayfly/jobs"]);
+    in_court(async |court| {
+        court.shows(Page::LogGroup);
+        let (aws, options) = (&court.aws, ["--cloudwatch", GROUP, "--notify", TOPIC]);
+        let crew = court.crew(PLACE, &options).await;
+        let line = [&["setup", PLACE][..], &options].concat();
+        crew.sets(&line).await.expect(0, &["made      log group /dayfly/jobs"]);
         let [group] = &groups(aws)[..] else { panic!("one group") };
         assert_eq!((&group["logGroupName"], &group["retentionInDays"]), (&json!(GROUP), &json!(30)));
-        world.dayfly(&line).await.expect(0, &["is there  log group", "nothing was changed"]);
+        crew.sets(&line).await.expect(0, &["is there  log group", "nothing was changed"]);
         let (_, role) = aws.role_policies(ROLE).pop().expect("a policy");
         let statements = role["Statement"].as_array().expect("statements");
         let of = |sid: &str| statements.iter().find(|one| one["Sid"] == sid).expect("a statement");
@@ -44,41 +42,38 @@ fn the_log_group_is_made_once_and_goes_with_the_deployment() {
         assert!(of("Logs")["Resource"].to_string().contains("log-group:/dayfly/jobs:log-stream:*"));
         // A setup that died before it said how long is completed; what people chose stays.
         logs(aws, "DeleteRetentionPolicy", &json!({ "logGroupName": GROUP }));
-        world.dayfly(&line).await.expect(0, &["changed   log group"]);
+        crew.sets(&line).await.expect(0, &["changed   log group"]);
         logs(aws, "PutRetentionPolicy", &json!({ "logGroupName": GROUP, "retentionInDays": 7 }));
-        world.dayfly(&line).await.expect(0, &["nothing was changed"]);
-        world.dayfly(&["teardown", PLACE, "--yes", "--keep", "log-group"]).await.expect(0, &["kept      log group"]);
+        crew.sets(&line).await.expect(0, &["nothing was changed"]);
+        crew.sets(&["teardown", PLACE, "--yes", "--keep", "log-group"]).await.expect(0, &["kept      log group"]);
         assert_eq!(groups(aws).len(), 1);
-        world.dayfly(&line).await.expect(0, &["is there  log group"]);
-        world.dayfly(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   log group /dayfly/jobs"]);
+        crew.sets(&line).await.expect(0, &["is there  log group"]);
+        crew.sets(&["teardown", PLACE, "--yes"]).await.expect(0, &["removed   log group /dayfly/jobs"]);
         assert_eq!(groups(aws), Vec::<Value>::new());
-        // All of it by the policy that setup prints.
-        let printed = world.dayfly(&[&line[..], &["--print"]].concat()).await;
-        let policy = serde_json::from_str::<Value>(&printed.said).expect("JSON")["policies"]["operator_setup"].take();
-        let judge = Judge::of(Principal::user("operator")).identity("setup", &policy);
-        assert_eq!(judge.refused(&aws.calls_by(OPERATOR)), Vec::<String>::new());
     });
 }
 
 #[test]
 fn a_log_group_of_others_is_used_and_never_removed() {
-    on_aws(async |world, aws| {
+    in_court(async |court| {
+        let aws = &court.aws;
+        let theirs = court.crew(PLACE, &["--cloudwatch", "/theirs"]).await;
+        let new = court.crew(PLACE, &["--cloudwatch", "/new"]).await;
         logs(aws, "CreateLogGroup", &json!({ "logGroupName": "/theirs" }));
-        world.dayfly(&["setup", PLACE, "--cloudwatch", "/theirs"]).await.expect(0, &["is there  log group /theirs"]);
+        theirs.sets(&["setup", PLACE, "--cloudwatch", "/theirs"]).await.expect(0, &["is there  log group /theirs"]);
         assert_eq!(groups(aws)[0].get("retentionInDays").filter(|days| !days.is_null()), None);
-        world
-            .dayfly(&["teardown", PLACE, "--yes", "--destroy", "log-group"])
+        theirs
+            .sets(&["teardown", PLACE, "--yes", "--destroy", "log-group"])
             .await
             .expect(0, &["dayfly did not make it"]);
         assert_eq!(groups(aws).len(), 1);
         let denied = aws.set(Trouble::with("logs", "CreateLogGroup").refused("AccessDeniedException", "not you"));
-        world
-            .dayfly(&["setup", PLACE, "--cloudwatch", "/new"])
+        new.sets(&["setup", PLACE, "--cloudwatch", "/new"])
             .await
             .expect(1, &["logs:CreateLogGroup /new", "operator policy"]);
         denied.take_back();
         for (option, wrong) in [("--cloudwatch", "a*"), ("--notify", "jobs")] {
-            world.dayfly(&["setup", PLACE, option, wrong]).await.expect(2, &[wrong]);
+            theirs.sets(&["setup", PLACE, option, wrong]).await.expect(2, &[wrong]);
         }
     });
 }
@@ -86,7 +81,9 @@ fn a_log_group_of_others_is_used_and_never_removed() {
 /// Of all agents the one that wrote the summary tells the topic; again where it was refused for a moment.
 #[test]
 fn the_topic_is_told_once_when_a_job_is_over() {
-    on_aws(async |world, aws| {
+    // By agents of no machine and no role: those of a deployment are in options.rs.
+    run(Kind::Aws, async |world: &World| {
+        let aws = &world.aws();
         let made = aws.query("sns", "CreateTopic", &[("Name", "jobs")]);
         assert_eq!((made.status, made.field("TopicArn")), (200, Some(TOPIC)), "{}", made.body);
         let mut job = Layout::new(3).lay_out(world).await;

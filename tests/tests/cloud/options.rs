@@ -1,4 +1,5 @@
-//! Agents with all that setup's options give them: a key of KMS, CloudWatch Logs, a fleet to shut off; and uploads in parts.
+//! Agents with all that setup's options give them: a key of KMS, CloudWatch Logs, a topic to tell, a fleet to shut off; and
+//! uploads in parts.
 
 use dayfly_tests::aws::Trouble;
 use dayfly_tests::{Instances, Layout, content};
@@ -11,6 +12,7 @@ use crate::ledger::{Page, Whom};
 
 const BUCKET: &str = "made-by-setup";
 const GROUP: &str = "/dayfly/agents";
+const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:jobs";
 
 /// A deployment at this place works off the job `jobs/one`.
 fn with_all_options(page: Page, whom: Whom, place: &str, isolate: &[&str], others: &[&str]) {
@@ -22,7 +24,10 @@ fn with_all_options(page: Page, whom: Whom, place: &str, isolate: &[&str], other
         let made = aws.ask("logs", "Logs_20140328.CreateLogGroup", &json!({"logGroupName": GROUP}));
         assert_eq!(made.status, 200, "{}", made.body);
         aws.add_dayfly_image(env!("CARGO_PKG_VERSION"));
-        let options = [&["--kms-key", &key, "--fleet-shut-off", "--cloudwatch", GROUP][..], isolate].concat();
+        let made = aws.query("sns", "CreateTopic", &[("Name", "jobs")]);
+        assert_eq!(made.field("TopicArn"), Some(TOPIC), "{}", made.body);
+        let all = ["--kms-key", &key, "--fleet-shut-off", "--cloudwatch", GROUP, "--notify", TOPIC];
+        let options = [&all[..], isolate].concat();
         let crew = court.crew(place, &options).await;
         crew.sets(&[&["setup", place][..], &options].concat()).await.expect(0, &["made      role"]);
         // The record is read with the key that it was written with.
@@ -45,6 +50,7 @@ fn with_all_options(page: Page, whom: Whom, place: &str, isolate: &[&str], other
         let streams = aws.ask("logs", "Logs_20140328.DescribeLogStreams", &json!({"logGroupName": GROUP})).json();
         assert!(streams["logStreams"].as_array().is_some_and(|all| all.len() >= 2), "{streams:#}");
         job.finish(&[]).await;
+        assert!(aws.calls_of("sns", "Publish").iter().any(|call| call.status == Some(200)), "the topic was not told");
         forbidden::to_agents(&crew, whom, BUCKET, "jobs/one/", others);
         forbidden::to_people(&crew, BUCKET);
     });

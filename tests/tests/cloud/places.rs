@@ -2,18 +2,12 @@
 
 use dayfly_shared::launch::tags;
 use dayfly_tests::aws::{Aws, Trouble};
-use dayfly_tests::{Instances, Kind, Layout, World, run};
+use dayfly_tests::{Instances, Layout};
 
+use crate::court::in_court;
 use crate::ground::{TYPES, on_ground};
 
 const BUCKET: &str = "made-by-setup";
-
-fn on_aws(body: impl AsyncFn(&World, &Aws)) {
-    run(Kind::Aws, async |world: &World| {
-        let aws = world.aws();
-        body(world, &aws).await;
-    });
-}
 
 /// What lies at a place of the bucket, by a listing of the test's own.
 fn keys(aws: &Aws, prefix: &str) -> Vec<String> {
@@ -24,8 +18,11 @@ fn keys(aws: &Aws, prefix: &str) -> Vec<String> {
 /// The wildcards of the bucket policy would take the folder for one of a job's own.
 #[test]
 fn a_job_below_a_folder_of_a_jobs_own_is_refused_before_anything_is_written() {
-    on_aws(async |world, aws| {
-        world.dayfly(&["setup", "s3://made-by-setup/jobs"]).await.expect(0, &["made"]);
+    in_court(async |court| {
+        let (aws, isolated) = (&court.aws, "s3://made-by-setup/jobs/logs/one");
+        let crew = court.crew("s3://made-by-setup/jobs", &[]).await;
+        let apart = court.crew(isolated, &["--isolate"]).await;
+        crew.sets(&["setup", "s3://made-by-setup/jobs"]).await.expect(0, &["made"]);
         for (folder, job) in
             [("logs", "jobs/logs/one"), ("results", "jobs/2026/results"), ("dayfly", "jobs/dayfly/one")]
         {
@@ -33,25 +30,27 @@ fn a_job_below_a_folder_of_a_jobs_own_is_refused_before_anything_is_written() {
             let url = format!("s3://{BUCKET}/{job}");
             let fix = format!("dayfly setup {url}/ --isolate");
             let words = [&format!("the folder '{folder}'"), "nothing was written", fix.as_str()];
-            world.dayfly(&["seed", &url, "--demo"]).await.expect(2, &words);
-            world.dayfly(&["run", &url, "--demo"]).await.expect(2, &words);
+            crew.runs(&["seed", &url, "--demo"]).await.expect(2, &words);
+            crew.runs(&["run", &url, "--demo"]).await.expect(2, &words);
             assert_eq!(keys(aws, job), before);
         }
-        world.dayfly(&["seed", "s3://made-by-setup/jobs/planet/one", "--demo"]).await.expect(0, &[]);
+        crew.runs(&["seed", "s3://made-by-setup/jobs/planet/one", "--demo"]).await.expect(0, &[]);
         // Without wildcards there is nothing to take it for.
-        world.dayfly(&["setup", "s3://made-by-setup/jobs/logs/one", "--isolate"]).await.expect(0, &["made"]);
-        world.dayfly(&["seed", "s3://made-by-setup/jobs/logs/one", "--demo"]).await.expect(0, &[]);
+        apart.sets(&["setup", isolated, "--isolate"]).await.expect(0, &["made"]);
+        apart.runs(&["seed", isolated, "--demo"]).await.expect(0, &[]);
     });
 }
 
 /// What a deployment keeps at a job's very place is no input of the job.
 #[test]
 fn the_record_of_a_deployment_is_no_task() {
-    on_aws(async |world, aws| {
-        world.dayfly(&["setup", "s3://made-by-setup/one", "--isolate"]).await.expect(0, &["made"]);
+    in_court(async |court| {
+        let (world, aws) = (court.world, &court.aws);
+        let crew = court.crew("s3://made-by-setup/one", &["--isolate"]).await;
+        crew.sets(&["setup", "s3://made-by-setup/one", "--isolate"]).await.expect(0, &["made"]);
         let job = Layout::new(3).bucket(BUCKET).prefix("one").unwatched().lay_out(world).await;
         assert!(keys(aws, "one/").contains(&"one/dayfly/deployment.json".to_owned()));
-        world.dayfly(&["seed", &job.url()]).await.expect(0, &["inputs   3"]);
+        crew.runs(&["seed", &job.url()]).await.expect(0, &["inputs   3"]);
         let list = aws.s3("GET", &format!("/{BUCKET}/one/tasklist.txt"), "").body;
         assert!(list.contains("in0.dat") && !list.contains("dayfly/"), "{list}");
     });
@@ -60,9 +59,12 @@ fn the_record_of_a_deployment_is_no_task() {
 /// It is one job's; jobs below it belong to the next deployment above, or to none.
 #[test]
 fn an_isolated_deployment_serves_its_own_job_alone() {
-    on_aws(async |world, aws| {
+    in_court(async |court| {
+        let (world, aws) = (court.world, &court.aws);
+        let apart = court.crew("s3://made-by-setup/jobs/one", &["--isolate"]).await;
+        let wide = court.crew("s3://made-by-setup/jobs", &["--name", "wide"]).await;
         aws.add_dayfly_image(env!("CARGO_PKG_VERSION"));
-        world.dayfly(&["setup", "s3://made-by-setup/jobs/one", "--isolate"]).await.expect(0, &["made"]);
+        apart.sets(&["setup", "s3://made-by-setup/jobs/one", "--isolate"]).await.expect(0, &["made"]);
         let below = Layout::new(1).bucket(BUCKET).prefix("jobs/one/below").unwatched().lay_out(world).await;
         let own = Layout::new(1).bucket(BUCKET).prefix("jobs/one").unwatched().lay_out(world).await;
         let url = below.url();
@@ -72,13 +74,12 @@ fn an_isolated_deployment_serves_its_own_job_alone() {
             "nothing was started",
             "dayfly setup s3://made-by-setup/jobs/one/below/ --isolate",
         ];
-        world.dayfly(&["launch", &url]).await.expect(2, &refused);
-        world.dayfly(&["launch", &url, "--instance-type", TYPES]).await.expect(2, &refused);
+        apart.runs(&["launch", &url]).await.expect(2, &refused);
+        apart.runs(&["launch", &url, "--instance-type", TYPES]).await.expect(2, &refused);
         assert_eq!(aws.machines().len(), 0);
-        let launch = async |url: &str| world.dayfly(&["launch", url, "--instance-type", TYPES]).await;
-        launch(&own.url()).await.expect(0, &["1 machine started"]);
-        world.dayfly(&["setup", "s3://made-by-setup/jobs", "--name", "wide"]).await.expect(0, &["made"]);
-        launch(&url).await.expect(0, &["1 machine started"]);
+        apart.runs(&["launch", &own.url(), "--instance-type", TYPES]).await.expect(0, &["1 machine started"]);
+        wide.sets(&["setup", "s3://made-by-setup/jobs", "--name", "wide"]).await.expect(0, &["made"]);
+        wide.runs(&["launch", &url, "--instance-type", TYPES]).await.expect(0, &["1 machine started"]);
         let of = |name: &str| aws.machines_tagged(tags::DEPLOYMENT, name).len();
         assert_eq!((of("made-by-setup-jobs-one"), of("wide")), (1, 1));
     });
@@ -154,23 +155,23 @@ fn a_look_at_machines_that_fails_does_not_spoil_the_end_of_a_run() {
 /// What was there before setup, and is called as setup was told, is somebody's.
 #[test]
 fn a_repository_of_others_is_never_removed() {
-    on_aws(async |world, aws| {
+    in_court(async |court| {
+        let aws = &court.aws;
         let call = |action: &str, body: serde_json::Value| {
             aws.ask("ecr", &format!("AmazonEC2ContainerRegistry_V20150921.{action}"), &body)
         };
         let made = call("CreateRepository", serde_json::json!({"repositoryName": "theirs"}));
         assert_eq!(made.status, 200, "{}", made.body);
         let place = "s3://made-by-setup/jobs";
-        world.dayfly(&["setup", place, "--ecr", "theirs"]).await.expect(0, &["is there  container repository theirs"]);
-        world
-            .dayfly(&["teardown", place, "--yes", "--destroy", "ecr"])
+        let crew = court.crew(place, &["--ecr", "theirs"]).await;
+        crew.sets(&["setup", place, "--ecr", "theirs"]).await.expect(0, &["is there  container repository theirs"]);
+        crew.sets(&["teardown", place, "--yes", "--destroy", "ecr"])
             .await
             .expect(0, &["kept      container repository theirs: dayfly did not make it"]);
         let found = call("DescribeRepositories", serde_json::json!({"repositoryNames": ["theirs"]}));
         assert_eq!(found.status, 200, "{}", found.body);
-        world.dayfly(&["setup", place, "--ecr", "ours"]).await.expect(0, &["made      container repository ours"]);
-        world
-            .dayfly(&["teardown", place, "--yes", "--destroy", "ecr"])
+        crew.sets(&["setup", place, "--ecr", "ours"]).await.expect(0, &["made      container repository ours"]);
+        crew.sets(&["teardown", place, "--yes", "--destroy", "ecr"])
             .await
             .expect(0, &["removed   container repository ours"]);
     });
