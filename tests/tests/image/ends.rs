@@ -1,0 +1,79 @@
+//! Machines that end otherwise.
+
+use dayfly_tests::{Kind, Rule, World, run};
+use hyper::Method;
+
+use crate::claims::dataset;
+use crate::guest::{Boot, expect};
+
+/// User data that are none: the reason is on the console, and the machine goes.
+#[test]
+#[ignore = "boots a machine; run by scripts/test-ami"]
+fn broken_user_data() {
+    run(Kind::Endpoint, async |world: &World| {
+        let guest = Boot::new(world, "broken").user_data(r#"{"jobb": "s3://bucket/job"}"#).start();
+        let said = guest.powered_off().await;
+        expect(&said, &["dayfly-agent: ", "jobb", "; powering off", "dayfly: powering off: "]);
+    });
+}
+
+/// An agent that hangs, stopped in the middle of its work by a unit of the test's: the lifetime limit ends the machine.
+#[test]
+#[ignore = "boots a machine; run by scripts/test-ami"]
+fn an_agent_that_hangs() {
+    run(Kind::Endpoint, async |world: &World| {
+        let job = dataset(2).unwatched().lay_out(world).await;
+        let proxy = world.proxy(1).await;
+        let gate = proxy.hold(Rule::on(Method::GET).key_ends("/in1.dat"));
+        let stopper = "until read -r line </run/dayfly-test-stop; do sleep 0.2; done\n\
+                       kill -STOP \"$(systemctl show -P MainPID dayfly-agent)\"\necho the agent is stopped\n";
+        // The limit counts from the boot: long enough for a slow one.
+        let boot = Boot::new(world, "hanging")
+            .through(&job, &proxy, |settings| settings.max_lifetime_seconds = Some(90))
+            .beside_the_agent("stopper", &stopper.replace("until read -r line </run/dayfly-test-stop; do sleep 0.2; done\n", "while ! journalctl -u dayfly-agent -o cat | grep -q 'task begins'; do sleep 1; done\n"));
+        let mut guest = boot.start();
+        world.held(&mut guest.machine, &gate).await;
+        guest.until_said("the agent is stopped").await;
+        let said = guest.powered_off().await;
+        expect(&said, &["powers off 90 s after its boot", "powering off: the agent has ended, or the lifetime is over"]);
+        assert!(!said.contains("the job is over"), "{said}");
+    });
+}
+
+/// An agent that is killed once is started again and finishes.
+#[test]
+#[ignore = "boots a machine; run by scripts/test-ami"]
+fn a_killed_agent_is_started_again() {
+    run(Kind::Endpoint, async |world: &World| {
+        let mut job = dataset(2).lay_out(world).await;
+        let proxy = world.proxy(1).await;
+        let gate = proxy.hold(Rule::on(Method::GET).key_has("/in").times(1));
+        let killer = "while ! journalctl -u dayfly-agent -o cat | grep -q 'task begins'; do sleep 1; done\n\
+                      kill -KILL \"$(systemctl show -P MainPID dayfly-agent)\"\necho the agent is killed\n";
+        let boot = Boot::new(world, "killed").through(&job, &proxy, |_| {}).beside_the_agent("killer", killer);
+        let said = boot.start().powered_off().await;
+        drop(gate);
+        expect(&said, &["the agent is killed", "the job is over; powering off"]);
+        assert_eq!(job.agents_named("killed").await.len(), 2, "it was started twice");
+        job.finish(&[]).await;
+    });
+}
+
+/// An agent that is killed again and again ends the machine.
+#[test]
+#[ignore = "boots a machine; run by scripts/test-ami"]
+fn three_crashes() {
+    run(Kind::Endpoint, async |world: &World| {
+        let job = dataset(1).unwatched().lay_out(world).await;
+        let proxy = world.proxy(1).await;
+        let _gate = proxy.hold(Rule::on(Method::GET).key_has("/in"));
+        let killer = "kills=0 last=0\nwhile :; do\n  pid=$(systemctl show -P MainPID dayfly-agent)\n  \
+                      if [ \"$pid\" != 0 ] && [ \"$pid\" != \"$last\" ]; then\n    \
+                      kill -KILL \"$pid\" && last=$pid kills=$((kills + 1))\n    echo \"killed $kills times\"\n  fi\n  \
+                      sleep 0.5\ndone\n";
+        let boot = Boot::new(world, "crashing").through(&job, &proxy, |_| {}).beside_the_agent("killer", killer);
+        let said = boot.start().powered_off().await;
+        expect(&said, &["killed 3 times"]);
+        assert!(!said.contains("killed 4 times"), "{said}");
+    });
+}
