@@ -1,5 +1,6 @@
 //! Machines that end otherwise.
 
+use dayfly_shared::job::JobSettings;
 use dayfly_tests::{Kind, Rule, World, run};
 use hyper::Method;
 
@@ -25,17 +26,20 @@ fn an_agent_that_hangs() {
         let job = dataset(2).unwatched().lay_out(world).await;
         let proxy = world.proxy(1).await;
         let gate = proxy.hold(Rule::on(Method::GET).key_ends("/in1.dat"));
-        let stopper = "until read -r line </run/dayfly-test-stop; do sleep 0.2; done\n\
+        let stopper = "while ! journalctl -u dayfly-agent -o cat | grep -q 'task begins'; do sleep 1; done\n\
                        kill -STOP \"$(systemctl show -P MainPID dayfly-agent)\"\necho the agent is stopped\n";
         // The limit counts from the boot: long enough for a slow one.
         let boot = Boot::new(world, "hanging")
             .through(&job, &proxy, |settings| settings.max_lifetime_seconds = Some(90))
-            .beside_the_agent("stopper", &stopper.replace("until read -r line </run/dayfly-test-stop; do sleep 0.2; done\n", "while ! journalctl -u dayfly-agent -o cat | grep -q 'task begins'; do sleep 1; done\n"));
+            .beside_the_agent("stopper", stopper);
         let mut guest = boot.start();
         world.held(&mut guest.machine, &gate).await;
         guest.until_said("the agent is stopped").await;
         let said = guest.powered_off().await;
-        expect(&said, &["powers off 90 s after its boot", "powering off: the agent has ended, or the lifetime is over"]);
+        expect(
+            &said,
+            &["powers off 90 s after its boot", "powering off: the agent has ended, or the lifetime is over"],
+        );
         assert!(!said.contains("the job is over"), "{said}");
     });
 }
@@ -45,14 +49,19 @@ fn an_agent_that_hangs() {
 #[ignore = "boots a machine; run by scripts/test-ami"]
 fn a_killed_agent_is_started_again() {
     run(Kind::Endpoint, async |world: &World| {
-        let mut job = dataset(2).lay_out(world).await;
+        // What the killed agent held is free again after a lease.
+        let settings = JobSettings { agents: 1, lease_ttl_seconds: 20, ..JobSettings::default() };
+        let mut job = dataset(2).settings(Some(settings)).lay_out(world).await;
         let proxy = world.proxy(1).await;
-        let gate = proxy.hold(Rule::on(Method::GET).key_has("/in").times(1));
-        let killer = "while ! journalctl -u dayfly-agent -o cat | grep -q 'task begins'; do sleep 1; done\n\
-                      kill -KILL \"$(systemctl show -P MainPID dayfly-agent)\"\necho the agent is killed\n";
+        let gate = proxy.hold(Rule::on(Method::GET).key_has("/in"));
+        let killer = "[ ! -e /run/killed ] || exit 0\nwhile ! journalctl -u dayfly-agent -o cat | grep -q 'task begins'; do sleep 1; \
+                      done\nkill -KILL \"$(systemctl show -P MainPID dayfly-agent)\"\ntouch /run/killed\n\
+                      echo the agent is killed\n";
         let boot = Boot::new(world, "killed").through(&job, &proxy, |_| {}).beside_the_agent("killer", killer);
-        let said = boot.start().powered_off().await;
-        drop(gate);
+        let mut guest = boot.start();
+        guest.until_said("the agent is killed").await;
+        gate.open();
+        let said = guest.powered_off().await;
         expect(&said, &["the agent is killed", "the job is over; powering off"]);
         assert_eq!(job.agents_named("killed").await.len(), 2, "it was started twice");
         job.finish(&[]).await;
@@ -75,5 +84,35 @@ fn three_crashes() {
         let said = boot.start().powered_off().await;
         expect(&said, &["killed 3 times"]);
         assert!(!said.contains("killed 4 times"), "{said}");
+    });
+}
+
+/// An agent that panics, as there are no certificates that it could trust: the reason is on the console, and the machine
+/// goes at once.
+#[test]
+#[ignore = "boots a machine; run by scripts/test-ami"]
+fn a_panic() {
+    run(Kind::Endpoint, async |world: &World| {
+        let guest = Boot::new(world, "panicking")
+            .user_data(r#"{"job": "s3://bucket/job", "endpoint_url": "https://169.254.10.2:1", "region": "us-east-1"}"#)
+            .without("/etc/ssl/certs")
+            .start();
+        let said = guest.powered_off().await;
+        expect(&said, &["dayfly-agent: the agent panicked: ", "dayfly: powering off: the agent panicked: "]);
+    });
+}
+
+/// A timer that cannot be armed: no agent is started, and the machine goes.
+#[test]
+#[ignore = "boots a machine; run by scripts/test-ami"]
+fn no_agent_without_an_armed_end() {
+    run(Kind::Endpoint, async |world: &World| {
+        let job = dataset(1).unwatched().lay_out(world).await;
+        let never = "[Unit]\nConditionPathExists=/nonexistent\n";
+        let boot = Boot::new(world, "unarmed").file("/etc/systemd/system/dayfly-lifetime.timer.d/never.conf", never);
+        let said = boot.on(&job).start().powered_off().await;
+        expect(&said, &["dayfly: powering off: the agent has ended"]);
+        assert!(!said.contains("dayfly-agent["), "{said}");
+        assert!(job.agents_named("unarmed").await.is_empty());
     });
 }

@@ -38,7 +38,7 @@ pub struct Boot<'w> {
     name: String,
     firmware: Firmware,
     user_data: Option<String>,
-    files: Vec<(String, String)>,
+    files: Vec<(String, Vec<u8>)>,
     without: Vec<String>,
     arguments: Vec<String>,
     root_bytes: Option<u64>,
@@ -139,8 +139,8 @@ impl<'w> Boot<'w> {
     }
 
     /// With one more file, which is of the test and not of the image.
-    pub fn file(mut self, path: &str, content: &str) -> Self {
-        self.files.push((path.to_owned(), content.to_owned()));
+    pub fn file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((path.to_owned(), content.into()));
         self
     }
 
@@ -150,13 +150,13 @@ impl<'w> Boot<'w> {
             "[Unit]\nAfter=dayfly-agent.service\n[Service]\nType=exec\nExecStart=/bin/bash /etc/{name}.sh\n\
              StandardOutput=journal+console\nStandardError=journal+console\n"
         );
-        self.file(&format!("/etc/{name}.sh"), script).file(&format!("/etc/systemd/system/{name}.service"), &unit).file(
+        self.file(&format!("/etc/{name}.sh"), script).file(&format!("/etc/systemd/system/{name}.service"), unit).file(
             &format!("/etc/systemd/system/dayfly-agent.service.d/{name}.conf"),
-            &format!("[Unit]\nWants={name}.service\n"),
+            format!("[Unit]\nWants={name}.service\n"),
         )
     }
 
-    /// Without this file of the image.
+    /// Without this file or folder of the image.
     pub fn without(mut self, path: &str) -> Self {
         self.without.push(path.to_owned());
         self
@@ -190,7 +190,7 @@ impl<'w> Boot<'w> {
         }
         let mut commands = String::new();
         for path in &self.without {
-            commands += &format!("rm {path}\n");
+            commands += &format!("unlink {path}\n");
         }
         for (n, (path, content)) in self.files.iter().enumerate() {
             let source = self.world.folder().join(format!("{}-file-{n}", self.name));
@@ -198,8 +198,9 @@ impl<'w> Boot<'w> {
             for (at, _) in path.match_indices('/').skip(1) {
                 commands += &format!("mkdir {}\n", &path[..at]);
             }
+            let mode = if path.starts_with("/sbin/") { "0100755" } else { "0100644" };
             commands += &format!(
-                "write {} {path}\nset_inode_field {path} mode 0100755\nset_inode_field {path} uid 0\n\
+                "write {} {path}\nset_inode_field {path} mode {mode}\nset_inode_field {path} uid 0\n\
                  set_inode_field {path} gid 0\n",
                 source.display()
             );
@@ -270,7 +271,11 @@ impl<'w> Boot<'w> {
                 command.arg("-kernel").arg(kernel).args(["-append", &format!("{options} {more}")]);
             }
         }
-        let machine = Program::start(&format!("machine {}", self.name), &mut command, &folder.join("programs").join(format!("{}-qemu.log", self.name)));
+        let machine = Program::start(
+            &format!("machine {}", self.name),
+            &mut command,
+            &folder.join("programs").join(format!("{}-qemu.log", self.name)),
+        );
         Guest { machine, metadata, console }
     }
 }
