@@ -47,8 +47,8 @@ fn times() {
         println!("seconds from the kernel's start:   empty init, off   first claim   ratio   off again");
         let mut ratios = Vec::new();
         for n in 0..RUNS {
-            let boot = Boot::new(world, &format!("empty{n}")).user_data("").file("/sbin/empty-init", empty_init());
-            let said = boot.by(Firmware::Kernel("init=/sbin/empty-init")).start().powered_off().await;
+            let boot = Boot::new(world, &format!("empty{n}")).user_data("").file("/usr/sbin/empty-init", empty_init());
+            let said = boot.by(Firmware::Kernel("init=/usr/sbin/empty-init")).start().powered_off().await;
             let base = at(&said, "reboot: Power down");
             let job = dataset(3).prefix(&format!("job{n}")).unwatched().lay_out(world).await;
             let boot = Boot::new(world, &format!("first{n}")).on(&job).by(Firmware::Kernel(""));

@@ -198,7 +198,7 @@ impl<'w> Boot<'w> {
             for (at, _) in path.match_indices('/').skip(1) {
                 commands += &format!("mkdir {}\n", &path[..at]);
             }
-            let mode = if path.starts_with("/sbin/") { "0100755" } else { "0100644" };
+            let mode = if path.starts_with("/usr/sbin/") { "0100755" } else { "0100644" };
             commands += &format!(
                 "write {} {path}\nset_inode_field {path} mode {mode}\nset_inode_field {path} uid 0\n\
                  set_inode_field {path} gid 0\n",

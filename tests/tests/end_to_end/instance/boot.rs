@@ -47,7 +47,8 @@ impl Machine {
 
     fn run(&self, program: &Path) -> Output {
         let path = std::env::var("PATH").unwrap_or_default();
-        Command::new("sh")
+        let text = std::fs::read_to_string(program).expect("a program");
+        Command::new(if text.starts_with("#!/bin/bash") { "bash" } else { "sh" })
             .arg(program)
             .env_clear()
             .env("PATH", format!("{}:{path}", self.stubs.display()))
