@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::call::{maybe, text};
 
 /// An instance.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Machine {
     /// `i-…`.
     pub id: String,

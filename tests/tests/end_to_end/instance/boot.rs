@@ -46,7 +46,8 @@ impl Machine {
 
     fn run(&self, program: &Path) -> Output {
         let path = std::env::var("PATH").unwrap_or_default();
-        Command::new("sh")
+        let text = std::fs::read_to_string(program).expect("a program");
+        Command::new(if text.starts_with("#!/bin/bash") { "bash" } else { "sh" })
             .arg(program)
             .env_clear()
             .env("PATH", format!("{}:{path}", self.stubs.display()))
@@ -162,6 +163,7 @@ on_endpoint! {
         let lifetime = sources().join("ami/lib/lifetime");
         for (name, user_data, file, seconds) in [
             ("baked", Some(r#"{"job": "s3://b/j", "max_lifetime_seconds": 3600, "slots": 2}"#), None, 3600),
+            ("long", Some(r#"{"job": "s3://b/j", "max_lifetime_seconds": 86400}"#), None, 86400),
             ("silent", Some(r#"{"job": "s3://b/j"}"#), None, 43200),
             ("bare", None, None, 43200),
             ("deaf", None, None, 43200),
@@ -178,10 +180,22 @@ on_endpoint! {
             }
             let output = machine.run(&lifetime);
             assert!(output.status.success(), "{name}: {}", stderr(&output));
-            let dropped_in = machine.has("run/systemd/system/dayfly-lifetime.timer.d/lifetime.conf");
-            assert!(dropped_in.ends_with(&format!("OnBootSec=\nOnBootSec={seconds}s\n")), "{name}: {dropped_in}");
-            assert_eq!(machine.has("run/dayfly-lifetime.env"), format!("DAYFLY_MAX_LIFETIME={seconds}\n"), "{name}");
-            assert_eq!(machine.calls(), ["systemctl daemon-reload", "systemctl restart dayfly-lifetime.timer"], "{name}");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(said.contains(&format!("powers off {seconds} s after")), "{name}: {said}");
+            // Twelve hours are armed already; an earlier end comes on top, and a later one takes their place.
+            let sooner = format!("systemd-run --quiet --on-boot={seconds}s --timer-property=AccuracySec=1s --unit=dayfly-poweroff.service");
+            let drop_in = machine.root.join("run/systemd/system/dayfly-lifetime.timer.d/lifetime.conf");
+            assert_eq!(drop_in.exists(), seconds > 43200, "{name}");
+            let calls: &[&str] = match seconds {
+                43200 => &[],
+                ..43200 => &[&sooner],
+                _ => {
+                    let text = machine.has("run/systemd/system/dayfly-lifetime.timer.d/lifetime.conf");
+                    assert!(text.ends_with(&format!("OnBootSec=\nOnBootSec={seconds}s\n")), "{name}: {text}");
+                    &["systemctl daemon-reload", "systemctl restart dayfly-lifetime.timer"]
+                }
+            };
+            assert_eq!(machine.calls(), calls, "{name}");
         }
     }
 }
