@@ -22,7 +22,7 @@ use crate::instance::{
 };
 use crate::log::Log;
 use crate::options::{End, Options, Resolved};
-use crate::processor;
+use crate::processor::{self, Workshop};
 use crate::services::{Ec2Fleet, Lines, LogGroup, Services};
 use crate::stores::S3Stores;
 
@@ -124,6 +124,12 @@ impl Life {
         }
         let launch = resolved.launch.filter(|_| resolved.shut_off_fleet);
         let fleet = launch.zip(services).map(|(launch, s)| Arc::new(Ec2Fleet::new(s, launch)) as Arc<dyn FleetSwitch>);
+        let workshop = Workshop {
+            work_dir: resolved.settings.work_dir.clone(),
+            supervisor: std::env::current_exe().map_err(|e| format!("this program cannot be found: {e}"))?,
+            user: resolved.user,
+            clock: Arc::clone(&self.clock),
+        };
         let parts = driver::Parts {
             stores: Arc::new(stores),
             stop,
@@ -131,7 +137,7 @@ impl Life {
             fleet,
             clock: Arc::clone(&self.clock),
             dice: Arc::clone(&self.dice),
-            processors: Arc::new(processor::of),
+            processors: Arc::new(move |job| processor::of(job, &workshop)),
             gauge: Arc::new(ProcGauge::default()),
             journal: Arc::new(log),
         };

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
 
-use dayfly_shared::bucket::{reply_to_error, reply_to_write, stood};
+use dayfly_shared::bucket::{META_BYTES, reply_to_error, reply_to_write, stood};
 use dayfly_shared::claim::{LeaseAsk, Reply, WorkAsk};
 use dayfly_shared::clock::Timestamp;
 use dayfly_shared::ids::{Attempt, TaskId};
@@ -90,7 +90,10 @@ impl Running<'_> {
             return Box::pin(async { Reply::Restage });
         };
         let place = self.agent.output(task);
-        let attributes = attributes_of(task, attempt);
+        let mut attributes = attributes_of(task, attempt);
+        if let Some(bytes) = staged.folder_bytes {
+            attributes = attributes.with(META_BYTES, bytes.to_string());
+        }
         let task = task.clone();
         Box::pin(async move {
             let reply = match &staged.body {
