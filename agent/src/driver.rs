@@ -16,6 +16,7 @@ mod plan_shelf;
 mod refresher;
 mod seat;
 mod slot;
+mod suspicion;
 mod tenure_run;
 mod watched;
 

@@ -82,6 +82,11 @@ pub trait Processor: Send + Sync {
     /// What went wrong.
     async fn process(&self, task: &mut TaskIo) -> Result<(), Failure>;
 
+    /// Whether it runs something that may turn out not to work at all, whatever the task.
+    fn is_program(&self) -> bool {
+        false
+    }
+
     /// How much longer than its time limit a task may last, where the processor keeps to the limit by itself.
     fn overtime(&self) -> Duration {
         Duration::ZERO

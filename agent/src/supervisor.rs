@@ -51,7 +51,9 @@ impl User {
             .ok_or_else(|| format!("there is no user '{name}' in /etc/passwd; make one, or leave --run-as out"))?;
         let me = rustix::process::geteuid();
         if !me.is_root() && me.as_raw() != user.uid {
-            return Err(format!("only root can run programs as '{name}'; run the agent as root, or leave --run-as out"));
+            return Err(format!(
+                "only root can run programs as '{name}'; run the agent as root, or leave --run-as out"
+            ));
         }
         Ok(user)
     }
@@ -212,12 +214,7 @@ impl Supervisor {
             (None, true) => End::Stopped,
             (None, false) => status.map_or_else(|e| End::NotStarted(e.to_string()), end_of),
         };
-        Report {
-            end,
-            cpu_ms: family::cpu_of_the_dead(),
-            peak_memory_bytes: self.family.peak_memory_bytes,
-            left_behind,
-        }
+        Report { end, cpu_ms: family::cpu_of_the_dead(), peak_memory_bytes: self.family.peak_memory_bytes, left_behind }
     }
 
     fn start(&self) -> std::io::Result<tokio::process::Child> {

@@ -230,7 +230,9 @@ impl ProgramSettings {
 pub fn output_kind_of(argv: &[String]) -> Result<OutputKind, String> {
     let template = Template::parse(argv).map_err(|e| e.to_string())?;
     match (template.uses(&Placeholder::Output), template.uses(&Placeholder::OutputDir)) {
-        (true, true) => Err("the command has both {output} and {output_dir}: a task leaves one file or a folder".into()),
+        (true, true) => {
+            Err("the command has both {output} and {output_dir}: a task leaves one file or a folder".into())
+        }
         (true, false) => Ok(OutputKind::File),
         (false, true) => Ok(OutputKind::Folder),
         (false, false) => Ok(OutputKind::Stdout),
@@ -269,7 +271,11 @@ mod tests {
             (ProgramSettings::default(), vec![], "empty"),
             (ProgramSettings::default(), vec!["cp", "{input}"], "{output}"),
             (ProgramSettings { output: OutputKind::Stdout, ..Default::default() }, vec!["a", "{output}"], "{output}"),
-            (ProgramSettings { input: InputKind::Line, ..Default::default() }, vec!["a", "{input}", "{output}"], "{name}"),
+            (
+                ProgramSettings { input: InputKind::Line, ..Default::default() },
+                vec!["a", "{input}", "{output}"],
+                "{name}",
+            ),
             (ProgramSettings { expect: vec!["a".into()], ..Default::default() }, vec!["a", "{output}"], "folder"),
             (
                 ProgramSettings { expect: vec!["../a".into()], output: OutputKind::Folder, ..Default::default() },

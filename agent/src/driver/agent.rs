@@ -19,6 +19,7 @@ use super::fleet::ShutOff;
 use super::plan_shelf::PlanShelf;
 use super::refresher::Refresher;
 use super::seat::Seat;
+use super::suspicion::Suspicion;
 use super::watched::{Watched, Watcher};
 use super::{Ending, Parts, Settings};
 use crate::processor::{Place, Processor};
@@ -120,6 +121,8 @@ pub struct Agent {
     pub idle_looks: AtomicU32,
     /// How often tasks were put off.
     put_off: Mutex<BTreeMap<TaskId, u32>>,
+    /// Whether the job's program works at all.
+    suspicion: Mutex<Suspicion>,
     /// A chunk was closed: the views are behind.
     pub dirty: AtomicBool,
     pub refresh: Notify,
@@ -159,6 +162,7 @@ impl Agent {
             changes: Watched::new(0),
             idle_looks: AtomicU32::new(0),
             put_off: Mutex::default(),
+            suspicion: Mutex::default(),
             dirty: AtomicBool::new(false),
             refresh: Notify::new(),
             parts,
@@ -241,6 +245,11 @@ impl Agent {
         let times = all.entry(task).or_default();
         *times += 1;
         *times <= PUT_OFF_MOST
+    }
+
+    /// What speaks for and against the job's program.
+    pub fn suspicion(&self) -> MutexGuard<'_, Suspicion> {
+        lock(&self.suspicion)
     }
 
     /// The store answered.

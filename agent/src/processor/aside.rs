@@ -50,7 +50,8 @@ impl TaskIo {
         let name = keys::attempt_file_name(&self.task.name, self.attempt, path);
         let key = self.around.outputs.key(&name);
         if key.len() > keys::KEY_MAX {
-            let error = format!("the output {path} would have a key of {} bytes, and S3 allows {}", key.len(), keys::KEY_MAX);
+            let error =
+                format!("the output {path} would have a key of {} bytes, and S3 allows {}", key.len(), keys::KEY_MAX);
             return Err(Failure::Processor { error, permanent: false });
         }
         let attributes = Attributes::default().with(META_ATTEMPT, self.attempt.to_string());
@@ -70,13 +71,8 @@ impl TaskIo {
     /// # Errors
     /// A store that does not answer or refuses.
     pub async fn stage_manifest(&mut self, files: Vec<ManifestFile>) -> Result<(), Failure> {
-        let manifest = Manifest {
-            schema: SCHEMA,
-            task: self.task.id,
-            name: self.task.name.clone(),
-            attempt: self.attempt,
-            files,
-        };
+        let manifest =
+            Manifest { schema: SCHEMA, task: self.task.id, name: self.task.name.clone(), attempt: self.attempt, files };
         self.folder_bytes = Some(manifest.bytes());
         self.write(to_json(&manifest).into()).await
     }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::work::{InputKind, OutputKind, Placeholder, Template, Values};
 
-use super::program::{Launch, Program, Room, SharedFiles, find_program, find_outputs};
+use super::program::{Launch, Program, Room, SharedFiles, find_outputs, find_program};
 use super::{Failure, Processor, TaskIo};
 
 /// The shell of `--shell`: POSIX says that it is there.
@@ -107,6 +107,10 @@ impl Processor for Command {
             OutputKind::Folder => find_outputs(&room, &copied, &settings.expect)?.stage(task).await?,
         }
         Ok(())
+    }
+
+    fn is_program(&self) -> bool {
+        true
     }
 
     fn overtime(&self) -> Duration {

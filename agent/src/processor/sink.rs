@@ -128,7 +128,9 @@ impl Sink {
         }
         self.parts.sort_by_key(|part| part.number);
         match self.upload.take() {
-            Some(upload) => Ok(Staged { body: StagedBody::Parts(upload, self.parts), bytes, crc32, folder_bytes: None }),
+            Some(upload) => {
+                Ok(Staged { body: StagedBody::Parts(upload, self.parts), bytes, crc32, folder_bytes: None })
+            }
             None => Err(Failure::Interrupted("the upload is gone".to_owned())),
         }
     }

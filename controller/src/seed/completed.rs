@@ -87,10 +87,19 @@ mod tests {
     fn lines_stay_and_done_names_are_added() {
         let (none, outputs) = (HashSet::new(), outputs(&["out0.dat", "out1.dat"]));
         let done = ["in0.dat".to_owned(), "in1.dat".to_owned()];
-        assert_eq!(wanted(None, &JobSettings::default(), &outputs, &done, &none).as_deref(), Some("in0.dat\nin1.dat\n"));
+        assert_eq!(
+            wanted(None, &JobSettings::default(), &outputs, &done, &none).as_deref(),
+            Some("in0.dat\nin1.dat\n")
+        );
         let read = view("old\nin1.dat\n", true);
-        assert_eq!(wanted(Some(&read), &JobSettings::default(), &outputs, &done, &none).as_deref(), Some("old\nin1.dat\nin0.dat\n"));
-        assert_eq!(wanted(Some(&view("in0.dat\nin1.dat\n", true)), &JobSettings::default(), &outputs, &done, &none), None);
+        assert_eq!(
+            wanted(Some(&read), &JobSettings::default(), &outputs, &done, &none).as_deref(),
+            Some("old\nin1.dat\nin0.dat\n")
+        );
+        assert_eq!(
+            wanted(Some(&view("in0.dat\nin1.dat\n", true)), &JobSettings::default(), &outputs, &done, &none),
+            None
+        );
     }
 
     #[test]
@@ -104,6 +113,9 @@ mod tests {
     fn what_is_done_again_is_taken_out() {
         let redo = HashSet::from(["in0.dat".to_owned()]);
         let (read, done) = (view("in0.dat\nin1.dat\n", true), ["in0.dat".to_owned(), "in1.dat".to_owned()]);
-        assert_eq!(wanted(Some(&read), &JobSettings::default(), &outputs(&[]), &done, &redo).as_deref(), Some("in1.dat\n"));
+        assert_eq!(
+            wanted(Some(&read), &JobSettings::default(), &outputs(&[]), &done, &redo).as_deref(),
+            Some("in1.dat\n")
+        );
     }
 }

@@ -30,13 +30,7 @@ impl Kernel {
     ///
     /// # Errors
     /// No kernel at all, an empty one, one that cannot be read.
-    pub async fn find(
-        parts: &Parts,
-        job: &JobBucket,
-        kernel: &str,
-        args: &SeedArgs,
-        source: &Source,
-    ) -> Result<Self> {
+    pub async fn find(parts: &Parts, job: &JobBucket, kernel: &str, args: &SeedArgs, source: &Source) -> Result<Self> {
         let key = job.keys.kernel(kernel);
         let place = job.place(&key);
         let new = match (&args.kernel, source.kernel()) {

@@ -19,8 +19,8 @@ use super::folder;
 use super::upload::{self, Content, Item};
 use crate::cli::{KernelArg, ProgramArgs, SeedArgs};
 use crate::failure::{Failure, Result};
-use crate::progress;
 use crate::parts::Parts;
+use crate::progress;
 
 /// The kernel, where a command asks for it.
 const KERNEL: &str = "kernel.dat";
@@ -133,8 +133,9 @@ fn words_of(words: &[String], shell: bool) -> Result<Vec<String>> {
 /// One script, run once, in a folder of its own that holds the files and takes what it leaves.
 fn submitted(of: &ProgramArgs, script: &Path, words: &[String]) -> Result<Program> {
     if !words.is_empty() {
-        return Err(Failure::usage("--submit names the script; the command line has a command as well")
-            .fix("leave one out; a script that takes arguments is a command: 'sh {file:SCRIPT} ARGUMENT' --files SCRIPT"));
+        return Err(Failure::usage("--submit names the script; the command line has a command as well").fix(
+            "leave one out; a script that takes arguments is a command: 'sh {file:SCRIPT} ARGUMENT' --files SCRIPT",
+        ));
     }
     let name = file_name(script)?;
     let mut files = shared(&of.files)?;
@@ -146,12 +147,8 @@ fn submitted(of: &ProgramArgs, script: &Path, words: &[String]) -> Result<Progra
         (false, true) => vec!["python3".to_owned(), place],
         (false, false) => vec!["/bin/sh".to_owned(), place],
     };
-    let mut settings = ProgramSettings {
-        input: InputKind::Line,
-        output: OutputKind::Folder,
-        in_place: true,
-        ..of.settings(&files)?
-    };
+    let mut settings =
+        ProgramSettings { input: InputKind::Line, output: OutputKind::Folder, in_place: true, ..of.settings(&files)? };
     if let Some(file) = settings.files.iter_mut().find(|file| file.name == name) {
         file.executable = true;
     }
@@ -208,8 +205,10 @@ fn shared(paths: &[PathBuf]) -> Result<Contents> {
 fn kernel(args: &SeedArgs) -> Result<Content> {
     match &args.kernel {
         Some(KernelArg::File(path)) => content(path),
-        Some(KernelArg::Object(url)) => Err(Failure::usage(format!("--kernel {url} is an object, and a command's is a file"))
-            .fix("copy it here first: aws s3 cp")),
+        Some(KernelArg::Object(url)) => {
+            Err(Failure::usage(format!("--kernel {url} is an object, and a command's is a file"))
+                .fix("copy it here first: aws s3 cp"))
+        }
         None => Err(Failure::usage("the command has {kernel}, and no kernel is named").fix("pass --kernel FILE")),
     }
 }

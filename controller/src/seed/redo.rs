@@ -108,7 +108,14 @@ mod tests {
         let inputs = ["in0.dat", "in3.dat", "in5.dat"].map(str::to_owned);
         let job = "s3://bucket/job".parse().unwrap();
         let choose = |texts: &[&str]| {
-            choose(&texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>(), &inputs, &outputs, &JobSettings::default(), &ledger, &job)
+            choose(
+                &texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>(),
+                &inputs,
+                &outputs,
+                &JobSettings::default(),
+                &ledger,
+                &job,
+            )
         };
         assert_eq!(choose(&["in0.dat", "in5.dat"]).unwrap(), HashSet::from(["in0.dat".to_owned()]));
         let refused = format!("{:#}", choose(&["in*.dat"]).unwrap_err());

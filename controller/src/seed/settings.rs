@@ -57,12 +57,7 @@ pub fn settle(
     Ok(wanted)
 }
 
-fn with_flags(
-    base: &JobSettings,
-    args: &SeedArgs,
-    program: Option<&Program>,
-    job: &Location,
-) -> Result<JobSettings> {
+fn with_flags(base: &JobSettings, args: &SeedArgs, program: Option<&Program>, job: &Location) -> Result<JobSettings> {
     let mut wanted = base.clone();
     if let Some(program) = program {
         program.apply(&mut wanted);
@@ -156,6 +151,8 @@ mod tests {
     #[test]
     fn no_time_is_no_limit() {
         let args = SeedArgs { task_time_limit: Some(Duration::ZERO), ..SeedArgs::default() };
-        assert!(settle(Standing::default(), &args, None, &job(), "").unwrap_err().to_string().contains("--task-time-limit"));
+        assert!(
+            settle(Standing::default(), &args, None, &job(), "").unwrap_err().to_string().contains("--task-time-limit")
+        );
     }
 }

@@ -200,7 +200,13 @@ pub async fn compare(
 }
 
 /// The names whose input is newer than the output that was made of it.
-pub fn stale(settings: &JobSettings, done: &[String], inputs: &Listing, outputs: &Listing, changed: &[String]) -> Vec<String> {
+pub fn stale(
+    settings: &JobSettings,
+    done: &[String],
+    inputs: &Listing,
+    outputs: &Listing,
+    changed: &[String],
+) -> Vec<String> {
     let changed: HashSet<&str> = changed.iter().map(String::as_str).collect();
     let newer = |name: &str| {
         let (input, output) = (inputs.get(name)?.modified?, outputs.get(&settings.commit_name(name))?.modified?);
@@ -228,6 +234,9 @@ mod tests {
         let outputs = [at("out0.dat", 4), at("out1.dat", 5), at("out2.dat", 6)].into();
         let done = ["in0.dat", "in1.dat", "in2.dat"].map(str::to_owned);
         assert_eq!(stale(&JobSettings::default(), &done, &inputs, &outputs, &[]), ["in0.dat"]);
-        assert_eq!(stale(&JobSettings::default(), &done, &inputs, &outputs, &["in2.dat".to_owned()]), ["in0.dat", "in2.dat"]);
+        assert_eq!(
+            stale(&JobSettings::default(), &done, &inputs, &outputs, &["in2.dat".to_owned()]),
+            ["in0.dat", "in2.dat"]
+        );
     }
 }

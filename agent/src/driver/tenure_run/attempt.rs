@@ -12,6 +12,7 @@ use dayfly_shared::store::{Attributes, Condition, Outcome};
 use futures::future::{BoxFuture, FutureExt as _};
 
 use super::super::agent::{Agent, Orders, PUT_OFF_MOST};
+use super::super::suspicion;
 use super::leftovers::{abort, drop_upload};
 use super::{Ran, Running};
 use crate::processor::{Around, Failure, OpenUpload, Staged, StagedBody, TaskIo, Waiting};
@@ -50,6 +51,7 @@ impl Running<'_> {
             tracing::info!(task = %task.id, name = task.name, %attempt, "task begins");
             match process(&agent, &task, attempt, &open_upload, &last_log).await {
                 Ok(staged) => {
+                    agent.suspicion().clear();
                     let crc = base64::prelude::BASE64_STANDARD.encode(staged.crc32.to_be_bytes());
                     let checksum = Some(format!("crc32:{crc}"));
                     (RunEnd::Staged { bytes: staged.folder_bytes.unwrap_or(staged.bytes), checksum }, Some(staged))
@@ -85,6 +87,12 @@ impl Running<'_> {
                     if last_log.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
                         let log = put_log(&agent, &task, attempt, &error).await;
                         *last_log.lock().unwrap_or_else(PoisonError::into_inner) = log;
+                    }
+                    let suspicious = agent.processor.is_program() && !permanent;
+                    let why =
+                        suspicious.then(|| agent.suspicion().failed(id, &error, agent.job.max_attempts)).flatten();
+                    if let Some(why) = why {
+                        suspicion::suspend(&agent, why).await;
                     }
                     (RunEnd::Failed { error, permanent }, None)
                 }

@@ -13,6 +13,7 @@ use dayfly_shared::records::{DeadLetter, to_json};
 use dayfly_shared::store::{Attributes, Condition, Outcome, Rejection, StoreErrorKind};
 use futures::future::BoxFuture;
 
+use super::super::agent::Agent;
 use super::super::seat::answer;
 use super::Running;
 use super::attempt::attributes_of;
@@ -89,7 +90,7 @@ impl Running<'_> {
         let (Some(staged), Some(task)) = (self.staged.clone(), self.tasks.get(&task)) else {
             return Box::pin(async { Reply::Restage });
         };
-        let place = self.agent.output(task);
+        let (agent, place) = (Arc::clone(self.agent), self.agent.output(task));
         let mut attributes = attributes_of(task, attempt);
         if let Some(bytes) = staged.folder_bytes {
             attributes = attributes.with(META_BYTES, bytes.to_string());
@@ -115,6 +116,10 @@ impl Running<'_> {
             };
             match &reply {
                 Reply::Applied(_) => {
+                    // Only an attempt that was stopped leaves one, and then the next tenure has another epoch.
+                    if attempt.epoch > 1 && agent.processor.is_program() {
+                        drop_checkpoint(&agent, task.id).await;
+                    }
                     tracing::info!(task = %task.id, name = task.name, bytes = staged.bytes, "task done");
                 }
                 Reply::Rejected => {
@@ -124,6 +129,14 @@ impl Running<'_> {
             }
             reply
         })
+    }
+}
+
+/// What a stopped attempt left for the one that is committed now. `dayfly clean` removes what this leaves.
+async fn drop_checkpoint(agent: &Agent, task: TaskId) {
+    let key = agent.bucket.keys.checkpoint(task, agent.plan.slug(task.segment, task.line).as_deref());
+    if let Err(error) = agent.bucket.store().delete(&key, None).await {
+        tracing::debug!(%error, "a checkpoint could not be removed");
     }
 }
 

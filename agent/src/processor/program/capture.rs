@@ -80,7 +80,9 @@ impl Capture {
         };
         let lost = beyond.saturating_sub(half);
         let remark = (lost > 0).then(|| {
-            Ok(Bytes::from(format!("\n\n[dayfly: {lost} bytes were left out here; the beginning and the end are kept]\n\n")))
+            Ok(Bytes::from(format!(
+                "\n\n[dayfly: {lost} bytes were left out here; the beginning and the end are kept]\n\n"
+            )))
         });
         let read = |range| ranges(range).map(|(at, bytes)| self.read(at, bytes));
         read(head).chain(remark).chain(read(old)).chain(read(new))

@@ -23,7 +23,12 @@ pub enum Why {
 ///
 /// # Errors
 /// What went wrong, with the last lines that it wrote.
-pub fn judge(report: &Report, asked: Option<Why>, memory_limit_mib: Option<u32>, last_lines: &str) -> Result<(), Failure> {
+pub fn judge(
+    report: &Report,
+    asked: Option<Why>,
+    memory_limit_mib: Option<u32>,
+    last_lines: &str,
+) -> Result<(), Failure> {
     let failed = |what: String| {
         let error = match last_lines {
             "" => format!("{what}, and wrote nothing"),
@@ -46,7 +51,9 @@ pub fn judge(report: &Report, asked: Option<Why>, memory_limit_mib: Option<u32>,
         (_, Some(Why::TimeIsUp(limit))) => {
             failed(format!("it took longer than the task time limit of {} s", limit.as_secs()))
         }
-        (_, Some(Why::DiskFull)) => failed("the disk of its machine is full, and this task fills most of it".to_owned()),
+        (_, Some(Why::DiskFull)) => {
+            failed("the disk of its machine is full, and this task fills most of it".to_owned())
+        }
         (End::Exit(0), None) => Ok(()),
         (End::Exit(TRY_LATER), None) => {
             Err(Failure::Later(format!("the program asks to be tried again later (exit code {TRY_LATER})")))

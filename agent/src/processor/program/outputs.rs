@@ -74,7 +74,11 @@ pub fn expect(found: &[Left], expected: &[String]) -> Result<(), Failure> {
         (false, _) => Err(spoilt(format!(
             "the program ended well, and did not leave {}; it left {}",
             missing.join(", "),
-            if have.is_empty() { "nothing".to_owned() } else { have.into_iter().take(10).collect::<Vec<_>>().join(", ") }
+            if have.is_empty() {
+                "nothing".to_owned()
+            } else {
+                have.into_iter().take(10).collect::<Vec<_>>().join(", ")
+            }
         ))),
     }
 }

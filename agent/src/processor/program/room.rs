@@ -29,7 +29,9 @@ impl Room {
     fn make_folders(&self) -> io::Result<()> {
         // Others may pass through, and see nothing of what is the agent's.
         fs::set_permissions(self.scratch.path(), fs::Permissions::from_mode(0o711))?;
-        for folder in [self.input_dir(), self.output_dir(), self.work_dir(), self.temporary_dir(), self.checkpoint_dir()] {
+        for folder in
+            [self.input_dir(), self.output_dir(), self.work_dir(), self.temporary_dir(), self.checkpoint_dir()]
+        {
             fs::create_dir(&folder)?;
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
             self.hand_over(&folder)?;
