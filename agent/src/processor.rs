@@ -5,10 +5,12 @@
 //! [`TaskIo::write`]); a program works on files ([`TaskIo::scratch`], [`TaskIo::input_to_file`],
 //! [`TaskIo::output_from_file`]). Dropping the future stops the work.
 
+mod archive;
 mod aside;
 mod command;
 mod program;
 mod put;
+mod python;
 mod sink;
 mod task_io;
 mod xor;
@@ -24,6 +26,7 @@ use dayfly_shared::work::ProcessorSettings;
 
 use command::Command;
 use program::Program;
+use python::Python;
 
 pub use program::Workshop;
 pub use sink::{PART_BYTES, Staged, StagedBody};
@@ -99,5 +102,6 @@ pub fn of(job: &JobSettings, workshop: &Workshop) -> Arc<dyn Processor> {
     match &job.processor {
         ProcessorSettings::Xor { kernel } => Arc::new(Xor::new(kernel.clone())),
         ProcessorSettings::Command { argv, shell } => Arc::new(Command::new(argv.clone(), *shell, program())),
+        ProcessorSettings::Python { archive, argv } => Arc::new(Python::new(archive.clone(), argv.clone(), program())),
     }
 }

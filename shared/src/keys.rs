@@ -235,6 +235,11 @@ impl Keys {
         self.key(format_args!("files/{name}"))
     }
 
+    /// Wheels of a Python project; the name says for which requirements, Python and machine.
+    pub fn wheels(&self, name: &str) -> String {
+        self.key(format_args!("wheels/{name}.tar"))
+    }
+
     /// What a stopped attempt at a task left for the next one.
     pub fn checkpoint(&self, task: TaskId, slug: Option<&str>) -> String {
         self.key(format_args!("checkpoints/{}.tar", with_slug(task, slug)))
@@ -242,7 +247,7 @@ impl Keys {
 }
 
 /// Names of a job's own objects, directly under its prefix. Folders end with `/`.
-const OWN: [&str; 19] = [
+const OWN: [&str; 20] = [
     "job.json",
     "control.json",
     "summary.json",
@@ -262,6 +267,7 @@ const OWN: [&str; 19] = [
     "checkpoints/",
     "files/",
     "launches/",
+    "wheels/",
 ];
 
 /// Whether `name`, directly under a job's prefix, is one of the job's own objects.

@@ -30,6 +30,13 @@ pub enum ProcessorSettings {
         #[serde(default, skip_serializing_if = "is_default")]
         shell: bool,
     },
+    /// A Python project, in a virtual environment of its own.
+    Python {
+        /// The shared file that is the project's archive.
+        archive: String,
+        /// The script, by its path in the project, and its arguments, with placeholders.
+        argv: Vec<String>,
+    },
 }
 
 impl Default for ProcessorSettings {
@@ -43,7 +50,7 @@ impl ProcessorSettings {
     pub fn kernel(&self) -> Option<&str> {
         match self {
             Self::Xor { kernel } => Some(kernel),
-            Self::Command { .. } => None,
+            Self::Command { .. } | Self::Python { .. } => None,
         }
     }
 }
@@ -170,6 +177,12 @@ impl ProgramSettings {
                 }
             }
             ProcessorSettings::Command { argv, shell } => self.check_command(argv, *shell)?,
+            ProcessorSettings::Python { archive, argv } => {
+                if !self.files.iter().any(|file| file.name == *archive) {
+                    return Err(format!("the project's archive {archive} did not come with the job"));
+                }
+                self.check_command(argv, false)?;
+            }
         }
         for path in self.expect.iter().chain(self.files.iter().map(|file| &file.name)) {
             if !is_plain_path(path) {

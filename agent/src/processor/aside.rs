@@ -12,10 +12,10 @@ use dayfly_shared::manifest::{Manifest, ManifestFile};
 use dayfly_shared::records::to_json;
 use dayfly_shared::store::digest::checksum;
 use dayfly_shared::store::{Attributes, Condition, Store};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 
 use super::program::Capture;
-use super::put::put_own;
+use super::put::{fetch_file, put_own};
 use super::sink::Sink;
 use super::{Failure, TaskIo};
 
@@ -117,11 +117,7 @@ impl TaskIo {
         if self.attempt.epoch == 1 {
             return Ok(false);
         }
-        let Some((_, archive)) = self.around.job.read(&self.checkpoint_key()).await? else { return Ok(false) };
-        let mut file = tokio::fs::File::create(to).await.map_err(|e| full(to, &e))?;
-        file.write_all(&archive).await.map_err(|e| full(to, &e))?;
-        file.flush().await.map_err(|e| full(to, &e))?;
-        Ok(true)
+        fetch_file(self.around.job.store(), &self.checkpoint_key(), to).await
     }
 
     /// Puts the file `from` as the task's checkpoint.
@@ -140,8 +136,4 @@ impl TaskIo {
         let staged = sink.finish().await?;
         put_own(store, &key, &staged, &attributes, &Condition::Overwrite, &*self.around.clock).await
     }
-}
-
-fn full(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Refused(format!("{} cannot be written: {error}", path.display()))
 }

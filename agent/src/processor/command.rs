@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub struct Command {
     argv: Vec<String>,
     shell: bool,
     program: Program,
+    /// Where it starts, if not in a folder of the task's own.
+    folder: Option<PathBuf>,
     ready: OnceLock<Ready>,
 }
 
@@ -34,7 +36,13 @@ struct Ready {
 impl Command {
     /// This command line.
     pub fn new(argv: Vec<String>, shell: bool, program: Program) -> Self {
-        Self { argv, shell, program, ready: OnceLock::new() }
+        Self { argv, shell, program, folder: None, ready: OnceLock::new() }
+    }
+
+    /// The same, started in `folder`.
+    pub fn starting_in(mut self, folder: PathBuf) -> Self {
+        self.folder = Some(folder);
+        self
     }
 
     /// The words to run for one task.
@@ -88,7 +96,11 @@ impl Processor for Command {
         values.insert(Placeholder::Output, output.display().to_string());
         let launch = Launch {
             argv: self.words(ready, &values),
-            folder: if settings.in_place { room.output_dir() } else { room.work_dir() },
+            folder: match &self.folder {
+                Some(folder) => folder.clone(),
+                None if settings.in_place => room.output_dir(),
+                None => room.work_dir(),
+            },
             stdout: (settings.output == OutputKind::Stdout).then(|| room.stdout()),
         };
         let room = self.program.run(task, room, launch).await?;

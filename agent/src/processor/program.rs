@@ -25,6 +25,7 @@ use super::{Failure, TaskIo};
 use crate::supervisor::User;
 
 pub use capture::Capture;
+pub use environment::path as search_path;
 pub use room::Room;
 pub use run::Launch;
 pub use shared_files::SharedFiles;
@@ -96,6 +97,15 @@ impl Program {
     /// With these settings and this time limit for a task.
     pub fn new(workshop: Workshop, settings: ProgramSettings, time_limit: Duration) -> Self {
         Self { workshop, settings, time_limit }
+    }
+
+    /// The same, with more in the environment of its programs; what the job says goes before.
+    pub fn with_environment(&self, more: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        let mut settings = self.settings.clone();
+        for (name, value) in more {
+            settings.environment.entry(name.to_owned()).or_insert(value);
+        }
+        Self { workshop: self.workshop.clone(), settings, time_limit: self.time_limit }
     }
 
     /// Its settings.

@@ -130,6 +130,10 @@ pub struct ProgramArgs {
     /// Run this script once, as the one task, in a folder with copies of --files; what it leaves there is its output
     #[arg(long, value_name = "SCRIPT", conflicts_with_all = ["inputs", "glob", "demo", "shell"], help_heading = PROGRAM)]
     pub submit: Option<PathBuf>,
+    /// Run a script of this Python project, in a virtual environment with what its requirements.txt names; COMMAND is the
+    /// script and its arguments, to which -i {input_dir} -o {output_dir} is added unless it has placeholders of its own
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["submit", "shell"], help_heading = PROGRAM)]
+    pub project: Option<PathBuf>,
     /// Files and folders that every task can read
     #[arg(long, value_name = "PATH", num_args = 1.., help_heading = PROGRAM)]
     pub files: Vec<PathBuf>,

@@ -22,6 +22,8 @@ use crate::failure::{Failure, Result};
 use crate::parts::Parts;
 use crate::progress;
 
+/// The archive of a Python project.
+const PROJECT: &str = "project.tar";
 /// The kernel, where a command asks for it.
 const KERNEL: &str = "kernel.dat";
 
@@ -53,9 +55,13 @@ impl Program {
                     .fix("name it last: dayfly run … 'convert {input} {output}'")),
             };
         }
-        let argv = words_of(words, of.shell)?;
-        let template = Template::parse(&argv).map_err(|e| Failure::usage(e.to_string()))?;
+        let mut argv = words_of(words, of.shell)?;
         let mut files = shared(&of.files)?;
+        if let Some(project) = &of.project {
+            argv = with_folders(argv, of.tasks.is_none())?;
+            files.push((PROJECT.to_owned(), archive(project)?));
+        }
+        let template = Template::parse(&argv).map_err(|e| Failure::usage(e.to_string()))?;
         if template.uses(&Placeholder::Kernel) {
             files.push((KERNEL.to_owned(), kernel(args)?));
         }
@@ -64,7 +70,11 @@ impl Program {
             output: output_kind_of(&argv).map_err(Failure::usage)?,
             ..of.settings(&files)?
         };
-        Ok(Some(Self { processor: ProcessorSettings::Command { argv, shell: of.shell }, settings, files }))
+        let processor = match &of.project {
+            Some(_) => ProcessorSettings::Python { archive: PROJECT.to_owned(), argv },
+            None => ProcessorSettings::Command { argv, shell: of.shell },
+        };
+        Ok(Some(Self { processor, settings, files }))
     }
 
     /// The tasks that the command line lists, where they are lines and no inputs.
@@ -116,6 +126,35 @@ impl Program {
         settings.processor = self.processor.clone();
         settings.program = self.settings.clone();
     }
+}
+
+/// A script without placeholders takes `-i` and `-o` with folders.
+fn with_folders(mut argv: Vec<String>, with_input: bool) -> Result<Vec<String>> {
+    let template = Template::parse(&argv).map_err(|e| Failure::usage(e.to_string()))?;
+    let own = [Placeholder::Input, Placeholder::InputDir, Placeholder::Output, Placeholder::OutputDir];
+    if !own.iter().any(|place| template.uses(place)) {
+        let input = with_input.then_some(["-i", "{input_dir}"]).into_iter().flatten();
+        argv.extend(input.chain(["-o", "{output_dir}"]).map(str::to_owned));
+    }
+    Ok(argv)
+}
+
+/// A project as one file, the same for the same content: hidden files and what Python compiled stay here.
+fn archive(project: &Path) -> Result<Content> {
+    let broken = |e: std::io::Error| Failure::io("packing the project", project, &e);
+    let mut tar = tar::Builder::new(Vec::new());
+    for file in folder::read(project, false)?.files {
+        if file.name.split('/').any(|part| part == "__pycache__") {
+            continue;
+        }
+        let content = fs::read(&file.path).map_err(|e| Failure::io("reading", &file.path, &e))?;
+        let mode = fs::metadata(&file.path).map_err(|e| Failure::io("reading", &file.path, &e))?.permissions().mode();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(if mode & 0o111 != 0 { 0o755 } else { 0o644 });
+        tar.append_data(&mut header, &file.name, &content[..]).map_err(broken)?;
+    }
+    Ok(Content::Memory(tar.into_inner().map_err(broken)?.into()))
 }
 
 /// One word is split as a shell would, but nothing is expanded; several are taken as they are.

@@ -2,6 +2,7 @@
 
 mod endings;
 mod outputs;
+mod python;
 mod stops;
 
 use std::path::{Path, PathBuf};
