@@ -2,7 +2,9 @@
 //! for the power-off, if it was told how.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +98,9 @@ impl Life {
         signals(&self.wishes, Arc::clone(&self.clock), resolved.drain_grace).map_err(|e| e.to_string())?;
         let lines = resolved.log_group.is_some().then(|| Lines::new(Arc::clone(&self.clock)));
         let log = Log::open(&resolved.settings.work_dir, resolved.quiet, lines.clone())?;
+        if resolved.user.is_some() {
+            keep_private(&resolved.settings.work_dir)?;
+        }
         let services = self.services(&resolved).await?;
         let group = self.log_group(&resolved, services.as_ref(), lines);
         let outcome = self.run(&resolved, log, services).await;
@@ -211,6 +216,20 @@ impl Life {
             }
         }
     }
+}
+
+/// Who runs programs passes through the agent's folder to their own, and sees nothing of it.
+fn keep_private(work_dir: &Path) -> Result<(), String> {
+    let private = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    let all = || {
+        for entry in fs::read_dir(work_dir)?.flatten() {
+            if entry.file_type()?.is_file() {
+                private(&entry.path(), 0o600)?;
+            }
+        }
+        private(work_dir, 0o711)
+    };
+    all().map_err(|e: std::io::Error| format!("{} cannot be kept private: {e}", work_dir.display()))
 }
 
 /// Whether what keeps an agent from its bucket may be over in a minute: a role's rights take a while to be seen.

@@ -33,7 +33,7 @@ on_endpoint! {
         }
         let folder = inputs(world, &[("a", "1")]);
         let command = "id -un > {output_dir}/who; cp {input} {output_dir}/copy; \
-            cat /proc/$PPID/environ > {output_dir}/secret 2>/dev/null; ls ../.. > {output_dir}/list 2>/dev/null; \
+            cat /proc/$PPID/environ > {output_dir}/secret 2>/dev/null; (ls ../..; cat ../../log.txt) > {output_dir}/list 2>/dev/null; \
             touch ../../mine 2>/dev/null; touch {input_dir}/x {scratch}/x; true";
         let job = seed(world, &["--inputs", &folder, "--shell", command]).await;
         // Others may pass through the folders above, as on an instance.
