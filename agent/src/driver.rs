@@ -16,6 +16,7 @@ mod plan_shelf;
 mod refresher;
 mod seat;
 mod slot;
+mod suspicion;
 mod tenure_run;
 mod watched;
 
@@ -27,7 +28,7 @@ use async_trait::async_trait;
 use dayfly_shared::clock::{Clock, Moment};
 use dayfly_shared::exit::Exit;
 use dayfly_shared::ids::{AgentId, Nonce};
-use dayfly_shared::job::{Location, ProcessorSettings};
+use dayfly_shared::job::{JobSettings, Location};
 use dayfly_shared::records::{Machine, Summary};
 use dayfly_shared::rng::Dice;
 use dayfly_shared::store::{RequestCounts, Store};
@@ -105,8 +106,8 @@ pub trait Herald: Send + Sync {
     async fn announce(&self, summary: &Summary) -> Result<(), String>;
 }
 
-/// Makes the processor that settings ask for.
-pub type Processors = Arc<dyn Fn(&ProcessorSettings) -> Arc<dyn Processor> + Send + Sync>;
+/// Makes the processor that a job's settings ask for.
+pub type Processors = Arc<dyn Fn(&JobSettings) -> Arc<dyn Processor> + Send + Sync>;
 
 /// What an agent is made of.
 #[derive(Clone)]

@@ -12,3 +12,4 @@ pub mod processor;
 pub mod services;
 #[cfg(feature = "s3")]
 pub mod stores;
+pub mod supervisor;

@@ -2,7 +2,9 @@
 //! for the power-off, if it was told how.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ use crate::instance::{
 };
 use crate::log::Log;
 use crate::options::{End, Options, Resolved};
-use crate::processor;
+use crate::processor::{self, Workshop};
 use crate::services::{Ec2Fleet, Lines, LogGroup, Topic};
 use crate::stores::S3Stores;
 
@@ -97,6 +99,9 @@ impl Life {
         signals(&self.wishes, Arc::clone(&self.clock), resolved.drain_grace).map_err(|e| e.to_string())?;
         let lines = resolved.log_group.is_some().then(|| Lines::new(Arc::clone(&self.clock)));
         let log = Log::open(&resolved.settings.work_dir, resolved.quiet, lines.clone())?;
+        if resolved.user.is_some() {
+            keep_private(&resolved.settings.work_dir)?;
+        }
         let services = self.services(&resolved).await?;
         let group = self.log_group(&resolved, services.as_ref(), lines);
         let outcome = self.run(&resolved, log, services).await;
@@ -127,6 +132,12 @@ impl Life {
         let herald = topic.map(|(arn, services)| Arc::new(Topic::new(services, arn)) as Arc<dyn Herald>);
         let launch = resolved.launch.filter(|_| resolved.shut_off_fleet);
         let fleet = launch.zip(services).map(|(launch, s)| Arc::new(Ec2Fleet::new(s, launch)) as Arc<dyn FleetSwitch>);
+        let workshop = Workshop {
+            work_dir: resolved.settings.work_dir.clone(),
+            supervisor: std::env::current_exe().map_err(|e| format!("this program cannot be found: {e}"))?,
+            user: resolved.user,
+            clock: Arc::clone(&self.clock),
+        };
         let parts = driver::Parts {
             stores: Arc::new(stores),
             stop,
@@ -135,7 +146,7 @@ impl Life {
             herald,
             clock: Arc::clone(&self.clock),
             dice: Arc::clone(&self.dice),
-            processors: Arc::new(processor::of),
+            processors: Arc::new(move |job| processor::of(job, &workshop)),
             gauge: Arc::new(ProcGauge::default()),
             journal: Arc::new(log),
         };
@@ -209,6 +220,20 @@ impl Life {
             }
         }
     }
+}
+
+/// Who runs programs passes through the agent's folder to their own, and sees nothing of it.
+fn keep_private(work_dir: &Path) -> Result<(), String> {
+    let private = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    let all = || {
+        for entry in fs::read_dir(work_dir)?.flatten() {
+            if entry.file_type()?.is_file() {
+                private(&entry.path(), 0o600)?;
+            }
+        }
+        private(work_dir, 0o711)
+    };
+    all().map_err(|e: std::io::Error| format!("{} cannot be kept private: {e}", work_dir.display()))
 }
 
 /// Whether what keeps an agent from its bucket may be over in a minute: a role's rights take a while to be seen.

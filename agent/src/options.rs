@@ -18,6 +18,7 @@ use dayfly_shared::store::{S3Settings, S3Timeouts};
 use crate::driver::Settings;
 use crate::instance::{Console, Imds, InstanceMetadata, machine};
 use crate::processor::PART_BYTES;
+use crate::supervisor::User;
 
 /// Fleets of up to some hundred agents start at once; the job's size is not known yet, so this is small, and chunks spread
 /// the rest.
@@ -94,6 +95,9 @@ pub struct Options {
     /// Seconds without an answer from the store after which the agent ends
     #[arg(long, env = "DAYFLY_GIVE_UP_AFTER", value_name = "SECONDS", default_value_t = 900, help_heading = "Machine")]
     give_up_after: u64,
+    /// Run tasks' programs as this user, by name or number
+    #[arg(long, env = "DAYFLY_RUN_AS", value_name = "USER", help_heading = "Machine")]
+    run_as: Option<String>,
     /// Log to the files only
     #[arg(long, short, help_heading = "Machine")]
     quiet: bool,
@@ -108,6 +112,8 @@ pub struct Resolved {
     pub store: S3Settings,
     /// How long running tasks get at a drain.
     pub drain_grace: Duration,
+    /// Who tasks' programs run as, if not as the agent.
+    pub user: Option<User>,
     /// Log to the files only.
     pub quiet: bool,
     /// The instance's metadata.
@@ -220,6 +226,7 @@ impl Options {
             },
             store,
             drain_grace: Duration::from_secs(self.drain_grace),
+            user: self.run_as.as_deref().map(User::find).transpose()?,
             quiet: self.quiet,
             metadata: imds,
             reach_within,

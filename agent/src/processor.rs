@@ -5,17 +5,30 @@
 //! [`TaskIo::write`]); a program works on files ([`TaskIo::scratch`], [`TaskIo::input_to_file`],
 //! [`TaskIo::output_from_file`]). Dropping the future stops the work.
 
+mod archive;
+mod aside;
+mod command;
+mod program;
+mod put;
+mod python;
 mod sink;
 mod task_io;
 mod xor;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dayfly_shared::bucket::JobBucket;
-use dayfly_shared::job::ProcessorSettings;
+use dayfly_shared::job::JobSettings;
 use dayfly_shared::store::{StoreError, StoreErrorKind};
+use dayfly_shared::work::ProcessorSettings;
 
+use command::Command;
+use program::Program;
+use python::Python;
+
+pub use program::Workshop;
 pub use sink::{PART_BYTES, Staged, StagedBody};
 pub use task_io::{Around, OpenUpload, Place, Scratch, TaskIo, Waiting};
 pub use xor::{Xor, xor_in_place};
@@ -34,6 +47,12 @@ pub enum Failure {
     /// The store did not answer, or what arrived was damaged on the way: tried again without spending an attempt.
     #[error("{0}")]
     Interrupted(String),
+    /// The program asks for another try later: costs no attempt, but not without end.
+    #[error("{0}")]
+    Later(String),
+    /// It was stopped because the agent drains: the chunk is given back.
+    #[error("it was stopped")]
+    Stopped,
     /// The store refuses, or this machine cannot: no task would fare better, so the agent stops.
     #[error("{0}")]
     Refused(String),
@@ -65,11 +84,24 @@ pub trait Processor: Send + Sync {
     /// # Errors
     /// What went wrong.
     async fn process(&self, task: &mut TaskIo) -> Result<(), Failure>;
+
+    /// Whether it runs something that may turn out not to work at all, whatever the task.
+    fn is_program(&self) -> bool {
+        false
+    }
+
+    /// How much longer than its time limit a task may last, where the processor keeps to the limit by itself.
+    fn overtime(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// The processor that a job asks for.
-pub fn of(settings: &ProcessorSettings) -> Arc<dyn Processor> {
-    match settings {
+pub fn of(job: &JobSettings, workshop: &Workshop) -> Arc<dyn Processor> {
+    let program = || Program::new(workshop.clone(), job.program.clone(), job.task_time_limit());
+    match &job.processor {
         ProcessorSettings::Xor { kernel } => Arc::new(Xor::new(kernel.clone())),
+        ProcessorSettings::Command { argv, shell } => Arc::new(Command::new(argv.clone(), *shell, program())),
+        ProcessorSettings::Python { archive, argv } => Arc::new(Python::new(archive.clone(), argv.clone(), program())),
     }
 }

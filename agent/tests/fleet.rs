@@ -106,11 +106,17 @@ impl World {
         let (stop_sender, stop) = watch::channel(None);
         let dice = StdDice::from_os();
         let me = AgentId::of(&format!("agent{n}"), dice.nonce());
+        let workshop = processor::Workshop {
+            work_dir: std::env::temp_dir(),
+            supervisor: "unused: these jobs run no programs".into(),
+            user: None,
+            clock: Arc::clone(&self.clock),
+        };
         let parts = Parts {
             stores: Arc::new(OneStore(Counted::new(self.store.clone()))),
             clock: Arc::clone(&self.clock),
             dice: Arc::new(dice),
-            processors: Arc::new(processor::of),
+            processors: Arc::new(move |job| processor::of(job, &workshop)),
             gauge: Arc::new(Nothing),
             journal: Arc::new(Nothing),
             stop,

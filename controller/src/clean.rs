@@ -9,7 +9,6 @@ use dayfly_shared::bucket::age;
 use dayfly_shared::claim::Policy;
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
-use dayfly_shared::keys::output_name;
 use dayfly_shared::store::{Entry, ListQuery, Store, Upload};
 use serde::Serialize;
 
@@ -97,7 +96,7 @@ impl Rubbish {
         let seen = outputs.bucket() == location.bucket() && outputs.prefix().starts_with(location.prefix());
         if !seen {
             let names = observer.ledger().segments().iter().flat_map(|s| &s.names);
-            let ours: HashSet<String> = names.map(|name| outputs.key(&output_name(name))).collect();
+            let ours: HashSet<String> = names.map(|name| outputs.key(&snapshot.settings.commit_name(name))).collect();
             let store = parts.bucket(outputs.bucket(), Patience::Brief).await?;
             let found = store.uploads(outputs.prefix()).await?.into_iter();
             let found = found.filter(|u| ours.contains(&u.key) && old(age(served, u.initiated)));

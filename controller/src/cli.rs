@@ -23,7 +23,7 @@ pub use instances::{ManageArgs, PsArgs, ReapArgs};
 pub use job::{JobArg, split_job};
 pub use machines::{Architecture, MachinesArgs};
 pub use remote::{ConnectArgs, ExecArgs};
-pub use seed::{InputsArg, KernelArg, SeedArgs};
+pub use seed::{InputsArg, KernelArg, ProgramArgs, SeedArgs};
 pub use setup::{KindArg, SetupArgs, TeardownArgs};
 
 use crate::human::parse_duration;

@@ -9,11 +9,14 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use dayfly_shared::exit::Exit;
-use dayfly_shared::job::Location;
-use dayfly_shared::keys::{View, output_name};
+use dayfly_shared::job::{JobSettings, Location};
+use dayfly_shared::keys::{View, attempt_file_name};
+use dayfly_shared::manifest::Manifest;
 use dayfly_shared::plan::clean_lines;
+use dayfly_shared::records::from_json;
 use dayfly_shared::store::{Entry, Store, StoreExt as _};
 use dayfly_shared::views::Fate;
+use dayfly_shared::work::OutputKind;
 use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 
@@ -56,22 +59,22 @@ pub async fn fetch(parts: &Parts, job: &Location, dir: &Path, glob: Option<&str>
     let completed = observer.job().view(View::Completed).await?.map(|v| clean_lines(&v.text)).unwrap_or_default();
     done.extend(completed.into_iter().filter(|name| observer.ledger().fate(name).is_none()));
     if let Some(glob) = &glob {
-        done.retain(|name| glob.is_match(name) || glob.is_match(output_name(name)));
+        done.retain(|name| glob.is_match(name) || glob.is_match(snapshot.settings.commit_name(name)));
     }
     std::fs::create_dir_all(dir).map_err(|e| Failure::io("making the folder", dir, &e))?;
 
     let place = snapshot.settings.outputs(job);
     let store = parts.bucket(place.bucket(), Patience::Long).await?;
-    let (found, missing) = find(&*store, place, &done).await?;
+    let (found, missing) = find(&*store, &snapshot.settings, place, &done).await?;
     let mut report =
         FetchReport { job: job.clone(), dir: dir.to_owned(), fetched: 0, bytes: 0, there: 0, left: snapshot.left() };
     let mut failures: Vec<String> = missing.iter().map(|n| format!("{n}: it is gone from {place}")).collect();
-    let bar = progress::bytes(parts.output(), "fetching", found.iter().map(|(_, e)| e.size).sum());
-    let fetching = stream::iter(found).map(|(name, entry)| {
+    let bar = progress::bytes(parts.output(), "fetching", found.iter().map(|wanted| wanted.entry.size).sum());
+    let fetching = stream::iter(found).map(|Wanted { name, entry, checksum }| {
         let (store, bar) = (Arc::clone(&store), bar.clone());
         async move {
             let outcome = match target(dir, &name) {
-                Some(path) => file::fetch(&*store, &entry, &path, &bar).await,
+                Some(path) => file::fetch(&*store, &entry, checksum.as_deref(), &path, &bar).await,
                 None => Err(Failure::new("its name would lead out of the folder")),
             };
             (name, entry.size, outcome)
@@ -103,19 +106,53 @@ pub async fn fetch(parts: &Parts, job: &Location, dir: &Path, glob: Option<&str>
     .fix("run it again: it fetches only what is missing"))
 }
 
-/// The outputs of these inputs, and the names of those that are not there.
-async fn find(store: &dyn Store, place: &Location, done: &[String]) -> Result<(Vec<(String, Entry)>, Vec<String>)> {
+/// An object that is to be a file.
+struct Wanted {
+    /// The file's path below the folder.
+    name: String,
+    entry: Entry,
+    /// What the manifest says of its content.
+    checksum: Option<String>,
+}
+
+/// The outputs of these tasks, and the names of those that are not there.
+async fn find(
+    store: &dyn Store,
+    settings: &JobSettings,
+    place: &Location,
+    done: &[String],
+) -> Result<(Vec<Wanted>, Vec<String>)> {
     let mut listed: HashMap<String, Entry> =
         store.list_all(place.prefix()).await?.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
     let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for input in done {
-        let name = output_name(input);
+    for task in done {
+        let name = settings.commit_name(task);
         match listed.remove(&place.key(&name)) {
-            Some(entry) => found.push((name, entry)),
+            Some(entry) if settings.program.output == OutputKind::Folder => {
+                let manifest: Manifest = read_manifest(store, &entry.key).await?;
+                for file in manifest.files {
+                    let object = attempt_file_name(&manifest.name, manifest.attempt, &file.path);
+                    let name = format!("out/{task}/{}", file.path);
+                    match listed.remove(&place.key(&object)).filter(|entry| entry.size == file.bytes) {
+                        Some(entry) => found.push(Wanted { name, entry, checksum: Some(file.checksum) }),
+                        None => missing.push(name),
+                    }
+                }
+            }
+            Some(entry) => found.push(Wanted { name, entry, checksum: None }),
             None => missing.push(name),
         }
     }
     Ok((found, missing))
+}
+
+async fn read_manifest(store: &dyn Store, key: &str) -> Result<Manifest> {
+    let wrong = |why: String| {
+        Failure::new(format!("{} is not the manifest that it should be: {why}", store.place(key)))
+            .fix("find out who wrote over it; the files of the attempts lie beside it")
+    };
+    let (_, bytes) = store.read(key).await?.ok_or_else(|| wrong("it is gone".to_owned()))?;
+    from_json(&bytes).map_err(|e| wrong(e.to_string()))
 }
 
 /// Where the output goes; none if that would not be below the folder, or no file name can be it.

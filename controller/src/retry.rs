@@ -48,9 +48,9 @@ pub async fn command(parts: &Parts, args: &RetryArgs) -> Result<Exit> {
             .fix("dayfly status shows which tasks were given up"));
     }
     // An output outranks a dead letter, and may have come late.
-    let outputs = snapshot.settings.outputs(&location);
-    let store = parts.bucket(outputs.bucket(), Patience::Brief).await?;
-    let done = existing_outputs(&*store, outputs, asked.clone()).await?;
+    let settings = &snapshot.settings;
+    let store = parts.bucket(settings.outputs(&location).bucket(), Patience::Brief).await?;
+    let done = existing_outputs(&*store, settings, &location, asked.clone()).await?;
     let again: Vec<String> = asked.into_iter().filter(|name| !done.contains(name)).collect();
     let list = match again.is_empty() {
         true => Merged::default(),

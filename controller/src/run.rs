@@ -29,7 +29,7 @@ use crate::watch;
 /// # Errors
 /// As those of its parts.
 pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
-    let job = parts.settings.job(args.seed.job.job.as_ref())?;
+    let job = parts.settings.job(args.seed.job()?.as_ref())?;
     // Where agents would run is settled before anything is copied.
     let ground = ground(parts, &job, &args.agents).await?;
     #[cfg(feature = "ec2")]
@@ -42,7 +42,7 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
         return Ok(if rehearsal.is_good() { Exit::Done } else { Exit::Failed });
     }
     let mut observer = None;
-    let seeded = match seeds(&args.seed) {
+    let seeded = match args.seed.says_anything()? {
         true => {
             // Unless it says otherwise, the job expects the agents that it gets.
             let agents = args.seed.agents.or((!standing(parts, &job).await).then_some(args.agents.count));
@@ -101,11 +101,6 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
     let report = RunReport { seeded, snapshot: &snapshot, parts, fetched };
     parts.output().result(&report);
     Ok(exit)
-}
-
-/// Whether the command line says anything about seeding; if not, the job that stands is gone on with.
-fn seeds(args: &SeedArgs) -> bool {
-    SeedArgs { job: Default::default(), ..args.clone() } != SeedArgs::default()
 }
 
 /// Whether the job has settings that flags would have to agree with.

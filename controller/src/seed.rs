@@ -7,6 +7,7 @@ mod demo;
 mod folder;
 mod kernel;
 mod objects;
+mod program;
 mod redo;
 mod report;
 mod settings;
@@ -18,7 +19,7 @@ use std::collections::HashSet;
 use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::{JobSettings, Location};
-use dayfly_shared::keys::{output_name, problem_with};
+use dayfly_shared::keys::problem_with;
 use dayfly_shared::records::ControlState;
 use dayfly_shared::store::{Attributes, Condition, ListQuery};
 use dayfly_shared::views::Ledger;
@@ -33,6 +34,7 @@ pub use report::SeedReport;
 pub use upload::digest_of;
 
 use kernel::Kernel;
+use program::Program;
 use sources::Source;
 use upload::Content;
 
@@ -41,7 +43,7 @@ use upload::Content;
 /// # Errors
 /// What is missing or in the way, each with its name.
 pub async fn command(parts: &Parts, args: &SeedArgs) -> Result<Exit> {
-    let job = parts.settings.job(args.job.job.as_ref())?;
+    let job = parts.settings.job(args.job()?.as_ref())?;
     let report = seed(parts, &job, args).await?;
     parts.output().result(&report);
     Ok(Exit::Done)
@@ -53,6 +55,7 @@ pub async fn command(parts: &Parts, args: &SeedArgs) -> Result<Exit> {
 /// As [`command`].
 pub async fn seed(parts: &Parts, location: &Location, args: &SeedArgs) -> Result<SeedReport> {
     // What is wrong on this machine shows before anything is asked of the store.
+    let program = Program::read(args)?;
     let source = Source::read(parts, args)?;
     #[cfg(feature = "ec2")]
     crate::cloud::check_way(parts, location).await?;
@@ -61,7 +64,7 @@ pub async fn seed(parts: &Parts, location: &Location, args: &SeedArgs) -> Result
     job.catch_up(&mut ledger).await?;
     let stored = job.job_settings().await?;
     let standing = settings::Standing { stored: stored.as_ref(), frozen: ledger.settings() };
-    let settings = settings::settle(standing, args, location, &job.place(&job.keys.job()))?;
+    let settings = settings::settle(standing, args, program.as_ref(), location, &job.place(&job.keys.job()))?;
     let mut report = SeedReport::new(location, &settings);
 
     let inputs_store = parts.bucket(settings.inputs(location).bucket(), Patience::Long).await?;
@@ -71,16 +74,22 @@ pub async fn seed(parts: &Parts, location: &Location, args: &SeedArgs) -> Result
         true => there.clone(),
         false => objects::list(&*outputs_store, settings.outputs(location)).await?,
     };
-    let kernel = Kernel::find(parts, &job, &settings, args, &source).await?;
-    let demo_stands = source.is_demo() && args.demo_seed.is_none() && kernel.stands();
+    let kernel = match settings.processor.kernel() {
+        Some(name) => Some(Kernel::find(parts, &job, name, args, &source).await?),
+        None => None,
+    };
+    let stands = kernel.as_ref().is_some_and(Kernel::stands);
+    let demo_stands = source.is_demo() && args.demo_seed.is_none() && stands;
     let source = if demo_stands { Source::Objects } else { source };
     let (names, contents) = source.inputs(args, &settings, location, &there, &mut report)?;
     refuse_bad_names(&names, &settings, location)?;
     report.inputs = names.len() as u64;
 
-    let redo = redo::choose(&args.redo, &names, &outputs, &ledger, location)?;
+    let redo = redo::choose(&args.redo, &names, &outputs, &settings, &ledger, location)?;
     let plan = sources::compare(parts, &inputs_store, settings.inputs(location), contents, &there).await?;
-    kernel.check(&ledger, &outputs)?;
+    if let Some(kernel) = &kernel {
+        kernel.check(&ledger, &outputs)?;
+    }
     confirm(parts, &plan.changed, &redo)?;
 
     check::store(parts, &job).await?;
@@ -89,19 +98,24 @@ pub async fn seed(parts: &Parts, location: &Location, args: &SeedArgs) -> Result
     let bar = progress::bytes(parts.output(), "sending", report.sent_bytes);
     upload::send(parts, &inputs_store, plan.items, &bar).await?;
     bar.finish_and_clear();
-    report.kernel_replaced = kernel.put(parts, &job).await?;
+    if let Some(kernel) = &kernel {
+        report.kernel_replaced = kernel.put(parts, &job).await?;
+    }
+    if let Some(program) = &program {
+        program.send(parts, &job).await?;
+    }
     let made = put_outputs(parts, &settings, location, &source).await?;
     settings::put(parts, &job, &settings).await?;
 
     let has_output = |name: &String| {
-        let output = output_name(name);
+        let output = settings.commit_name(name);
         (outputs.contains_key(&output) || made.contains(&output)) && !redo.contains(name)
     };
     let (done, to_do): (Vec<String>, Vec<String>) = names.into_iter().partition(has_output);
     let outputs_now = made.iter().map(|name| (name.clone(), sources::entry_of(name))).chain(outputs.clone()).collect();
-    completed::update(parts, &job, &outputs_now, &done, &redo).await?;
-    redo::delete_outputs(parts, &job, &*outputs_store, &outputs, &redo).await?;
-    report.stale = sources::stale(&done, &there, &outputs, &plan.changed);
+    completed::update(parts, &job, &settings, &outputs_now, &done, &redo).await?;
+    redo::delete_outputs(parts, &job, &*outputs_store, &settings, &outputs, &redo).await?;
+    report.stale = sources::stale(&settings, &done, &there, &outputs, &plan.changed);
     report.redone = redo.len() as u64;
     report.done = done.len() as u64;
     report.to_do = to_do.len() as u64;

@@ -27,7 +27,7 @@ use crate::store::{
 };
 
 pub use chunks::{age, semaphore_body};
-pub use outputs::{META_ATTEMPT, META_TASK, existing_outputs, stood};
+pub use outputs::{META_ATTEMPT, META_BYTES, META_TASK, existing_outputs, stood};
 pub use plan::META_SOURCE;
 pub use replies::{reply_to_delete, reply_to_error, reply_to_write};
 

@@ -40,6 +40,11 @@ impl Timestamp {
         Self { unix_ms }
     }
 
+    /// The time `wait` after this.
+    pub fn after(self, wait: Duration) -> Self {
+        Self { unix_ms: self.unix_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)) }
+    }
+
     /// The time from `earlier` to this; zero if it lies ahead.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.unix_ms.saturating_sub(earlier.unix_ms))

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::keys;
+use crate::work::{OutputKind, ProcessorSettings, ProgramSettings};
+
 /// The schema that this version writes and reads, for every JSON object of a job.
 pub const SCHEMA: u32 = 1;
 
@@ -109,23 +112,6 @@ impl<'de> Deserialize<'de> for Location {
     }
 }
 
-/// What is done with each input.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum ProcessorSettings {
-    /// Each output byte is the input byte XOR the kernel's, the kernel repeated over the file.
-    Xor {
-        /// The kernel's name beside the job's other objects.
-        kernel: String,
-    },
-}
-
-impl Default for ProcessorSettings {
-    fn default() -> Self {
-        Self::Xor { kernel: "kernel.dat".to_owned() }
-    }
-}
-
 /// The settings of a job as `job.json` has them, every field with its default. The plan's first segment freezes them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,6 +121,9 @@ pub struct JobSettings {
     /// What is done with each input.
     #[serde(default)]
     pub processor: ProcessorSettings,
+    /// What its program takes and leaves, and its limits.
+    #[serde(default, skip_serializing_if = "ProgramSettings::is_unset")]
+    pub program: ProgramSettings,
     /// Where the inputs are; absent: in the job's own prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Location>,
@@ -185,6 +174,7 @@ impl Default for JobSettings {
         Self {
             schema: SCHEMA,
             processor: ProcessorSettings::default(),
+            program: ProgramSettings::default(),
             inputs: None,
             outputs: None,
             agents: default_agents(),
@@ -244,11 +234,7 @@ impl JobSettings {
         if let Some((name, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(BadJob::Invalid(format!("{name} is 0, and must be at least 1")));
         }
-        let ProcessorSettings::Xor { kernel } = &self.processor;
-        if kernel.is_empty() {
-            return Err(BadJob::Invalid("the xor processor's kernel has no name".to_owned()));
-        }
-        Ok(())
+        self.program.check(&self.processor).map_err(BadJob::Invalid)
     }
 
     /// As it is stored.
@@ -264,6 +250,15 @@ impl JobSettings {
     /// Where the outputs of a job at `job` go.
     pub fn outputs<'a>(&'a self, job: &'a Location) -> &'a Location {
         self.outputs.as_ref().unwrap_or(job)
+    }
+
+    /// The name, below the outputs' place, of the object that commits the task `name`: its output, or the manifest of its
+    /// folder of outputs.
+    pub fn commit_name(&self, name: &str) -> String {
+        match self.program.output {
+            OutputKind::File | OutputKind::Stdout => keys::output_name(name),
+            OutputKind::Folder => keys::manifest_name(name),
+        }
     }
 
     /// How long a lease lasts without a renewal.

@@ -1,8 +1,9 @@
 //! Every object key of a job, built and parsed. Keys hold ids; a readable slug may follow; names stand in the bodies.
 
 use crate::ids::{AgentId, Attempt, ChunkId, Nonce, TaskId};
-use crate::job::{JobSettings, Location, ProcessorSettings};
+use crate::job::{JobSettings, Location};
 use crate::planted::Defect;
+use crate::work::InputKind;
 
 /// The longest slug in a key: enough to recognise a file, short enough to read in a listing.
 const SLUG_MAX: usize = 40;
@@ -224,14 +225,29 @@ impl Keys {
         self.key(format_args!("logs/console/{instance}.txt"))
     }
 
-    /// The key of a shared file of the job, such as the kernel.
-    pub fn shared_file(&self, name: &str) -> String {
+    /// The key of the job's kernel.
+    pub fn kernel(&self, name: &str) -> String {
         self.key(name)
+    }
+
+    /// A file that came with the job, for its program.
+    pub fn shared_file(&self, name: &str) -> String {
+        self.key(format_args!("files/{name}"))
+    }
+
+    /// Wheels of a Python project; the name says for which requirements, Python and machine.
+    pub fn wheels(&self, name: &str) -> String {
+        self.key(format_args!("wheels/{name}.tar"))
+    }
+
+    /// What a stopped attempt at a task left for the next one.
+    pub fn checkpoint(&self, task: TaskId, slug: Option<&str>) -> String {
+        self.key(format_args!("checkpoints/{}.tar", with_slug(task, slug)))
     }
 }
 
 /// Names of a job's own objects, directly under its prefix. Folders end with `/`.
-const OWN: [&str; 19] = [
+const OWN: [&str; 21] = [
     "job.json",
     "control.json",
     "summary.json",
@@ -249,7 +265,9 @@ const OWN: [&str; 19] = [
     "logs/",
     "scratch/",
     "checkpoints/",
+    "files/",
     "launches/",
+    "wheels/",
     // A deployment's, where a job lies at its very place.
     "dayfly/",
 ];
@@ -266,6 +284,16 @@ pub fn output_name(name: &str) -> String {
         Some(middle) if !middle.contains('/') => format!("out{middle}.dat"),
         _ => format!("out/{name}"),
     }
+}
+
+/// The name of the manifest that commits the folder of outputs of the task `name`, below the outputs' location.
+pub fn manifest_name(name: &str) -> String {
+    format!("out/{name}/manifest.json")
+}
+
+/// The name of a file of an attempt's folder of outputs, below the outputs' location.
+pub fn attempt_file_name(name: &str, attempt: Attempt, path: &str) -> String {
+    format!("out/{name}/{attempt}/{path}")
 }
 
 /// Whether `name` looks like an output's name: where inputs and outputs share a place, such a name can be no input.
@@ -289,19 +317,26 @@ pub fn problem_with(name: &str, settings: &JobSettings, job: &Location) -> Optio
         return Some("it has a '.' or '..' component".to_owned());
     }
     let (inputs, outputs) = (settings.inputs(job), settings.outputs(job));
+    let longest = match settings.program.input {
+        InputKind::Object => inputs.key(name).len(),
+        InputKind::Line => 0,
+    };
+    let longest = longest.max(outputs.key(&settings.commit_name(name)).len());
+    if longest > KEY_MAX {
+        return Some(format!("its key would have {longest} bytes, and S3 allows {KEY_MAX}"));
+    }
+    // A line that names no object can be called like one.
+    if settings.program.input == InputKind::Line {
+        return None;
+    }
     if inputs == job && is_own(name) {
         return Some("it is the name of one of the job's own objects".to_owned());
     }
-    let ProcessorSettings::Xor { kernel } = &settings.processor;
-    if inputs == job && name == kernel {
+    if inputs == job && settings.processor.kernel() == Some(name) {
         return Some("it is the job's kernel".to_owned());
     }
     if inputs == outputs && is_output_name(name) {
         return Some("it is the name of an output; inputs of that name need a place of their own".to_owned());
-    }
-    let longest = inputs.key(name).len().max(outputs.key(&output_name(name)).len());
-    if longest > KEY_MAX {
-        return Some(format!("its key would have {longest} bytes, and S3 allows {KEY_MAX}"));
     }
     None
 }

@@ -8,8 +8,8 @@ use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::claim::{Board, Policy, Verdict};
 use dayfly_shared::clock::{Moment, Now, Timestamp};
 use dayfly_shared::exit::Exit;
+use dayfly_shared::ids::TaskId;
 use dayfly_shared::job::JobSettings;
-use dayfly_shared::keys;
 use dayfly_shared::plan::{Segment, Task};
 use dayfly_shared::records::{AgentState, RunningTask};
 use dayfly_shared::store::{ETag, Result, Store};
@@ -19,6 +19,7 @@ use super::fleet::ShutOff;
 use super::plan_shelf::PlanShelf;
 use super::refresher::Refresher;
 use super::seat::Seat;
+use super::suspicion::Suspicion;
 use super::watched::{Watched, Watcher};
 use super::{Ending, Parts, Settings};
 use crate::processor::{Place, Processor};
@@ -59,6 +60,10 @@ impl Orders {
         }
     }
 }
+
+/// How often a program may ask to be tried again later, on one agent, before that counts as a failure: with the waits
+/// between tries, which grow to half a minute, some ten minutes.
+pub const PUT_OFF_MOST: u32 = 20;
 
 /// Counts of one agent.
 #[derive(Debug, Default)]
@@ -114,6 +119,10 @@ pub struct Agent {
     changes: Watched<u64>,
     /// Looks in a row, of all slots, that found nothing.
     pub idle_looks: AtomicU32,
+    /// How often tasks were put off.
+    put_off: Mutex<BTreeMap<TaskId, u32>>,
+    /// Whether the job's program works at all.
+    suspicion: Mutex<Suspicion>,
     /// A chunk was closed: the views are behind.
     pub dirty: AtomicBool,
     pub refresh: Notify,
@@ -152,6 +161,8 @@ impl Agent {
             taking_in: tokio::sync::Mutex::new(()),
             changes: Watched::new(0),
             idle_looks: AtomicU32::new(0),
+            put_off: Mutex::default(),
+            suspicion: Mutex::default(),
             dirty: AtomicBool::new(false),
             refresh: Notify::new(),
             parts,
@@ -228,6 +239,19 @@ impl Agent {
         self.order(Orders::Halt);
     }
 
+    /// Whether a task that asks for it may be tried again later, without spending an attempt.
+    pub fn may_be_put_off(&self, task: TaskId) -> bool {
+        let mut all = lock(&self.put_off);
+        let times = all.entry(task).or_default();
+        *times += 1;
+        *times <= PUT_OFF_MOST
+    }
+
+    /// What speaks for and against the job's program.
+    pub fn suspicion(&self) -> MutexGuard<'_, Suspicion> {
+        lock(&self.suspicion)
+    }
+
     /// The store answered.
     pub fn note_answer(&self) {
         let now = self.now().at;
@@ -260,7 +284,7 @@ impl Agent {
     }
 
     pub fn output(&self, task: &Task) -> Place {
-        let key = self.job.outputs(&self.bucket.location).key(&keys::output_name(&task.name));
+        let key = self.job.outputs(&self.bucket.location).key(&self.job.commit_name(&task.name));
         Place { store: Arc::clone(&self.outputs), key }
     }
 }

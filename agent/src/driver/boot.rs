@@ -54,7 +54,7 @@ async fn start(parts: Parts, settings: Settings) -> Result<Arc<Agent>, StoreErro
     let mut job = agree(&bucket, seeded.as_ref(), first.as_ref())?;
     bucket.check_store(&parts.stores.endpoint(), &*parts.clock, &*parts.dice).await?;
     let (processor, refresher) = loop {
-        let processor = (parts.processors)(&job.processor);
+        let processor = (parts.processors)(&job);
         processor.prepare(&bucket).await.map_err(|failure| StoreError {
             kind: StoreErrorKind::Unsupported,
             action: "starting on",

@@ -88,12 +88,9 @@ impl Refresher {
             RefreshAsk::ReadViews => RefreshReply::Views(self.bucket.views().await?),
             RefreshAsk::Survey => RefreshReply::Surveyed(Box::new(self.bucket.survey(&self.machine.ledger).await?)),
             RefreshAsk::CheckOutputs(names) => {
-                let place = self
-                    .machine
-                    .ledger
-                    .settings()
-                    .map_or_else(|| self.bucket.location.clone(), |job| job.outputs(&self.bucket.location).clone());
-                RefreshReply::Outputs(existing_outputs(&*self.outputs, &place, names).await?)
+                let settings = self.machine.ledger.settings().cloned().unwrap_or_default();
+                let outputs = existing_outputs(&*self.outputs, &settings, &self.bucket.location, names).await?;
+                RefreshReply::Outputs(outputs)
             }
             RefreshAsk::PutText(number, text) => written(self.bucket.put_segment_text(number, text).await?),
             RefreshAsk::PutSegment(segment) => {

@@ -27,6 +27,8 @@ pub struct Staged {
     pub bytes: u64,
     /// CRC-32 (IEEE) of the whole.
     pub crc32: u32,
+    /// Where it is a manifest: the bytes of all its files.
+    pub folder_bytes: Option<u64>,
 }
 
 /// Where a staged output is.
@@ -117,7 +119,7 @@ impl Sink {
         let crc32 = self.crc32.clone().finalize();
         let bytes = self.bytes;
         if self.upload.is_none() {
-            return Ok(Staged { body: StagedBody::Whole(self.buffer.freeze()), bytes, crc32 });
+            return Ok(Staged { body: StagedBody::Whole(self.buffer.freeze()), bytes, crc32, folder_bytes: None });
         }
         let last = self.buffer.split().freeze();
         self.send(last).await?;
@@ -126,7 +128,9 @@ impl Sink {
         }
         self.parts.sort_by_key(|part| part.number);
         match self.upload.take() {
-            Some(upload) => Ok(Staged { body: StagedBody::Parts(upload, self.parts), bytes, crc32 }),
+            Some(upload) => {
+                Ok(Staged { body: StagedBody::Parts(upload, self.parts), bytes, crc32, folder_bytes: None })
+            }
             None => Err(Failure::Interrupted("the upload is gone".to_owned())),
         }
     }

@@ -4,14 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::clock::{Clock, Moment};
 use dayfly_shared::ids::Attempt;
+use dayfly_shared::job::Location;
 use dayfly_shared::plan::Task;
 use dayfly_shared::store::{Attributes, Object, Store, StoreError, StoreErrorKind, Upload};
 use futures::StreamExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use futures::future::{BoxFuture, Shared};
+use tokio::io::AsyncWriteExt;
 
+use super::aside::next_piece;
 use super::sink::Sink;
 use super::{Failure, Staged};
 
@@ -19,6 +23,9 @@ use super::{Failure, Staged};
 pub struct Scratch(PathBuf);
 
 impl Scratch {
+    /// What their names begin with.
+    pub const PREFIX: &str = "scratch-";
+
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
@@ -42,19 +49,13 @@ pub struct TaskIo {
     pub task: Task,
     /// The attempt.
     pub attempt: Attempt,
-    inputs: Arc<dyn Store>,
-    input_key: String,
-    outputs: Arc<dyn Store>,
-    output_key: String,
+    input: Place,
+    pub(super) output: Place,
     attributes: Attributes,
     sink: Option<Sink>,
     expected: u64,
-    open_upload: OpenUpload,
-    work_dir: PathBuf,
-    clock: Arc<dyn Clock>,
-    waiting: Waiting,
-    others_were_read: bool,
-    part_bytes: usize,
+    pub(super) folder_bytes: Option<u64>,
+    pub(super) around: Around,
 }
 
 /// The place of an object: its store and key.
@@ -67,6 +68,12 @@ pub struct Place {
 
 /// What a task's way in and out needs of its agent.
 pub struct Around {
+    /// The job.
+    pub job: JobBucket,
+    /// The outputs' place.
+    pub outputs: Location,
+    /// What stands for the task's name in keys.
+    pub slug: Option<String>,
     /// Where scratch folders lie.
     pub work_dir: PathBuf,
     /// Notes a multipart upload while it is under way.
@@ -79,6 +86,10 @@ pub struct Around {
     pub others_were_read: bool,
     /// From which size on an output goes up in parts.
     pub part_bytes: usize,
+    /// Comes with the deadline once the agent drains.
+    pub drained: Shared<BoxFuture<'static, Moment>>,
+    /// The key of the attempt's log, once there is one.
+    pub last_log: Arc<Mutex<Option<String>>>,
 }
 
 /// Since when a task waits for the store: a time limit that runs out meanwhile is the store's fault, not the task's.
@@ -130,24 +141,8 @@ impl TaskIo {
         attributes: Attributes,
         around: Around,
     ) -> Self {
-        let Around { work_dir, open_upload, clock, waiting, others_were_read, part_bytes } = around;
-        Self {
-            task,
-            attempt,
-            inputs: input.store,
-            input_key: input.key,
-            outputs: output.store,
-            output_key: output.key,
-            attributes,
-            sink: None,
-            expected: 0,
-            open_upload,
-            work_dir,
-            clock,
-            waiting,
-            others_were_read,
-            part_bytes,
-        }
+        let (sink, expected, folder_bytes) = (None, 0, None);
+        Self { task, attempt, input, output, attributes, sink, expected, folder_bytes, around }
     }
 
     /// The input, as it arrives.
@@ -156,23 +151,23 @@ impl TaskIo {
     /// A store that does not answer or refuses; an input that does not exist is a failure that no other try can mend.
     pub async fn open_input(&mut self) -> Result<Object, Failure> {
         let opened = {
-            let _waiting = self.waiting.begin(&*self.clock);
-            self.inputs.get(&self.input_key, None).await
+            let _waiting = self.around.waiting.begin(&*self.around.clock);
+            self.input.store.get(&self.input.key, None).await
         };
         let refused = |error: StoreError| Failure::Processor { error: error.to_string(), permanent: true };
         match opened {
             Ok(Some(object)) => {
                 self.expected = object.meta.size;
-                Ok(self.waiting.watch(object, Arc::clone(&self.clock)))
+                Ok(self.around.waiting.watch(object, Arc::clone(&self.around.clock)))
             }
             // This input's own trouble, as long as others could be read.
             Err(error) if error.kind == StoreErrorKind::Archived => Err(refused(error)),
-            Err(error) if error.kind == StoreErrorKind::Denied && self.others_were_read => Err(refused(error)),
+            Err(error) if error.kind == StoreErrorKind::Denied && self.around.others_were_read => Err(refused(error)),
             Err(error) => Err(error.into()),
             Ok(None) => Err(Failure::Processor {
                 error: format!(
                     "the input {} does not exist; put it there and run: dayfly retry",
-                    self.inputs.place(&self.input_key)
+                    self.input.store.place(&self.input.key)
                 ),
                 permanent: true,
             }),
@@ -185,14 +180,14 @@ impl TaskIo {
     /// A store that does not answer or refuses.
     pub async fn write(&mut self, piece: Bytes) -> Result<(), Failure> {
         let sink = self.sink.get_or_insert_with(|| {
-            let (store, key) = (Arc::clone(&self.outputs), self.output_key.clone());
-            Sink::new(store, key, self.attributes.clone(), self.part_bytes, self.expected)
+            let (store, key) = (Arc::clone(&self.output.store), self.output.key.clone());
+            Sink::new(store, key, self.attributes.clone(), self.around.part_bytes, self.expected)
         });
         let written = {
-            let _waiting = self.waiting.begin(&*self.clock);
+            let _waiting = self.around.waiting.begin(&*self.around.clock);
             sink.write(piece).await
         };
-        *self.open_upload.lock().unwrap_or_else(PoisonError::into_inner) = sink.upload().cloned();
+        *self.around.open_upload.lock().unwrap_or_else(PoisonError::into_inner) = sink.upload().cloned();
         written
     }
 
@@ -201,7 +196,7 @@ impl TaskIo {
     /// # Errors
     /// When it cannot be made: no task would fare better on this machine.
     pub fn scratch(&self) -> Result<Scratch, Failure> {
-        let path = self.work_dir.join(format!("scratch-{}-{}", self.task.id, self.attempt));
+        let path = self.around.work_dir.join(format!("{}{}-{}", Scratch::PREFIX, self.task.id, self.attempt));
         std::fs::create_dir_all(&path)
             .map_err(|e| Failure::Refused(format!("the scratch folder {} cannot be made: {e}", path.display())))?;
         Ok(Scratch(path))
@@ -214,6 +209,7 @@ impl TaskIo {
     pub async fn input_to_file(&mut self, path: &Path) -> Result<u64, Failure> {
         let broken = |e: std::io::Error| Failure::Refused(format!("{} cannot be written: {e}", path.display()));
         let mut input = self.open_input().await?;
+        self.room_for(input.meta.size)?;
         let mut file = tokio::fs::File::create(path).await.map_err(broken)?;
         let mut bytes = 0;
         while let Some(piece) = input.body.next().await {
@@ -223,6 +219,26 @@ impl TaskIo {
         }
         file.flush().await.map_err(broken)?;
         Ok(bytes)
+    }
+
+    /// Whether the disk takes so many bytes.
+    fn room_for(&self, bytes: u64) -> Result<(), Failure> {
+        let Ok(disk) = rustix::fs::statvfs(&self.around.work_dir) else { return Ok(()) };
+        let (free, all) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
+        let place = self.input.store.place(&self.input.key);
+        if bytes > all {
+            let error = format!(
+                "the input {place} has {bytes} bytes, and the disk of its machine {all}; take machines with a larger volume, \
+                 and run: dayfly retry"
+            );
+            return Err(Failure::Processor { error, permanent: true });
+        }
+        if bytes > free {
+            return Err(Failure::Later(format!(
+                "the input {place} has {bytes} bytes, and {free} are free on the disk of its machine, of {all}"
+            )));
+        }
+        Ok(())
     }
 
     /// Adds a file's content to the output.
@@ -237,14 +253,11 @@ impl TaskIo {
         let mut file = tokio::fs::File::open(path).await.map_err(broken)?;
         self.expected = file.metadata().await.map_err(broken)?.len();
         let mut bytes = 0;
-        loop {
-            let mut piece = BytesMut::with_capacity(1 << 20);
-            if file.read_buf(&mut piece).await.map_err(broken)? == 0 {
-                return Ok(bytes);
-            }
+        while let Some(piece) = next_piece(&mut file).await.map_err(broken)? {
             bytes += piece.len() as u64;
-            self.write(piece.freeze()).await?;
+            self.write(piece).await?;
         }
+        Ok(bytes)
     }
 
     /// The complete output, staged. One to which nothing was written is empty.
@@ -253,9 +266,9 @@ impl TaskIo {
     /// A store that does not answer or refuses.
     pub async fn finish(mut self) -> Result<Staged, Failure> {
         self.write(Bytes::new()).await?;
-        let _waiting = self.waiting.begin(&*self.clock);
+        let _waiting = self.around.waiting.begin(&*self.around.clock);
         match self.sink.take() {
-            Some(sink) => sink.finish().await,
+            Some(sink) => Ok(Staged { folder_bytes: self.folder_bytes, ..sink.finish().await? }),
             None => Err(Failure::Interrupted("there is no output".to_owned())),
         }
     }

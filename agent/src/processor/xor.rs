@@ -49,7 +49,7 @@ impl Xor {
 #[async_trait]
 impl Processor for Xor {
     async fn prepare(&self, job: &JobBucket) -> Result<(), Failure> {
-        let key = job.keys.shared_file(&self.kernel_name);
+        let key = job.keys.kernel(&self.kernel_name);
         let Some((_, kernel)) = job.read(&key).await? else {
             return Err(Failure::Refused(format!(
                 "the kernel {} does not exist; put it there (dayfly seed --kernel FILE), or name another in job.json",

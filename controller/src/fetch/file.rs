@@ -24,11 +24,20 @@ pub enum Fetched {
     Before,
 }
 
-/// Fetches an object to `path`, unless it is there.
+/// Fetches an object to `path`, unless it is there. `wanted` is the checksum that its content is to have, if that is known.
 ///
 /// # Errors
 /// A file that cannot be written, an object that did not arrive whole.
-pub async fn fetch(store: &dyn Store, entry: &Entry, path: &Path, bar: &ProgressBar) -> Result<Fetched> {
+pub async fn fetch(
+    store: &dyn Store,
+    entry: &Entry,
+    wanted: Option<&str>,
+    path: &Path,
+    bar: &ProgressBar,
+) -> Result<Fetched> {
+    let matches = |meta: &ObjectMeta, digest: &Digest| {
+        matches(meta, digest) && wanted.is_none_or(|wanted| wanted == digest.checksum())
+    };
     if path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == entry.size) {
         let meta = store.head(&entry.key).await?.ok_or_else(|| Failure::new("it is gone"))?;
         if matches(&meta, &digest(path).await?) {
@@ -152,10 +161,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, entry) = store(b"right").await;
         let (path, bar) = (dir.path().join("sub/k"), ProgressBar::hidden());
-        assert_eq!(fetch(&store, &entry, &path, &bar).await.unwrap(), Fetched::Now);
-        assert_eq!(fetch(&store, &entry, &path, &bar).await.unwrap(), Fetched::Before);
+        assert_eq!(fetch(&store, &entry, None, &path, &bar).await.unwrap(), Fetched::Now);
+        assert_eq!(fetch(&store, &entry, None, &path, &bar).await.unwrap(), Fetched::Before);
         fs::write(&path, "wrong").unwrap();
-        assert_eq!(fetch(&store, &entry, &path, &bar).await.unwrap(), Fetched::Now);
+        assert_eq!(fetch(&store, &entry, None, &path, &bar).await.unwrap(), Fetched::Now);
         assert_eq!(fs::read(&path).unwrap(), b"right");
         assert_eq!(fs::read_dir(dir.path().join("sub")).unwrap().count(), 1, "nothing else is left");
     }
@@ -168,7 +177,7 @@ mod tests {
         for rest in ["0123", "0123456789", "xxxx", "01234567890123"] {
             let _ = fs::remove_file(&path);
             fs::write(partial(&path, &entry), rest).unwrap();
-            assert_eq!(fetch(&store, &entry, &path, &bar).await.unwrap(), Fetched::Now, "{rest}");
+            assert_eq!(fetch(&store, &entry, None, &path, &bar).await.unwrap(), Fetched::Now, "{rest}");
             assert_eq!(fs::read(&path).unwrap(), b"0123456789");
         }
     }

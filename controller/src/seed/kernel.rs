@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use dayfly_shared::bucket::JobBucket;
-use dayfly_shared::job::{JobSettings, Location, ProcessorSettings};
+use dayfly_shared::job::Location;
 use dayfly_shared::keys::is_output_name;
 use dayfly_shared::store::{Attributes, Condition, ETag, StoreExt as _};
 use dayfly_shared::views::Ledger;
@@ -30,15 +30,8 @@ impl Kernel {
     ///
     /// # Errors
     /// No kernel at all, an empty one, one that cannot be read.
-    pub async fn find(
-        parts: &Parts,
-        job: &JobBucket,
-        settings: &JobSettings,
-        args: &SeedArgs,
-        source: &Source,
-    ) -> Result<Self> {
-        let ProcessorSettings::Xor { kernel } = &settings.processor;
-        let key = job.keys.shared_file(kernel);
+    pub async fn find(parts: &Parts, job: &JobBucket, kernel: &str, args: &SeedArgs, source: &Source) -> Result<Self> {
+        let key = job.keys.kernel(kernel);
         let place = job.place(&key);
         let new = match (&args.kernel, source.kernel()) {
             (Some(KernelArg::File(path)), _) => Some(read_file(path)?),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dayfly_shared::job::{JobSettings, Location, ProcessorSettings};
+use dayfly_shared::job::{JobSettings, Location};
 use dayfly_shared::keys::{is_output_name, is_own};
 use dayfly_shared::store::{Entry, Store, StoreExt as _};
 
@@ -21,13 +21,22 @@ pub async fn list(store: &dyn Store, place: &Location) -> Result<Listing> {
     Ok(entries.into_iter().filter_map(named).collect())
 }
 
+/// What stands under one key.
+///
+/// # Errors
+/// A store that refuses.
+pub async fn entry(store: &dyn Store, key: &str) -> Result<Option<Entry>> {
+    let meta = store.head(key).await?;
+    Ok(meta.map(|meta| Entry { key: key.to_owned(), etag: meta.etag, size: meta.size, modified: meta.modified }))
+}
+
 /// The names in the inputs' place that are inputs of the job at `job`, sorted. Left out are a job's own objects, its
 /// kernel and its outputs, be it this job's or that of another job whose place this is; what belongs to this job where
 /// that lies deeper; and the empty objects that tools put up for folders.
 pub fn inputs(listing: &Listing, settings: &JobSettings, job: &Location) -> Vec<String> {
     let place = settings.inputs(job);
     let outputs = settings.outputs(job);
-    let ProcessorSettings::Xor { kernel } = &settings.processor;
+    let kernel = settings.processor.kernel();
     let of_a_job = place == job || ["job.json", "tasklist.txt"].iter().any(|name| listing.contains_key(*name));
     let deeper = |other: &Location| {
         (other.bucket() == place.bucket() && other != place)
@@ -39,7 +48,7 @@ pub fn inputs(listing: &Listing, settings: &JobSettings, job: &Location) -> Vec<
         .iter()
         .filter(|(name, entry)| !(name.is_empty() || name.ends_with('/') && entry.size == 0))
         .filter(|(name, _)| !below.iter().any(|folder| name.starts_with(folder.as_str())))
-        .filter(|(name, _)| !(of_a_job && (is_own(name) || is_output_name(name) || *name == kernel)))
+        .filter(|(name, _)| !(of_a_job && (is_own(name) || is_output_name(name) || kernel == Some(name.as_str()))))
         .filter(|(name, _)| !(place == outputs && is_output_name(name)))
         .map(|(name, _)| name.clone())
         .collect();

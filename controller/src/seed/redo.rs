@@ -14,8 +14,7 @@
 use std::collections::HashSet;
 
 use dayfly_shared::bucket::JobBucket;
-use dayfly_shared::job::Location;
-use dayfly_shared::keys::output_name;
+use dayfly_shared::job::{JobSettings, Location};
 use dayfly_shared::store::Store;
 use dayfly_shared::views::Ledger;
 
@@ -34,6 +33,7 @@ pub fn choose(
     texts: &[String],
     inputs: &[String],
     outputs: &Listing,
+    settings: &JobSettings,
     ledger: &Ledger,
     job: &Location,
 ) -> Result<HashSet<String>> {
@@ -45,7 +45,7 @@ pub fn choose(
             .left("nothing was changed")
             .fix("name inputs, such as in3.dat, not outputs"));
     }
-    let done = matched.into_iter().filter(|name| outputs.contains_key(&output_name(name)));
+    let done = matched.into_iter().filter(|name| outputs.contains_key(&settings.commit_name(name)));
     let (known, free): (Vec<&str>, Vec<&str>) = done.partition(|name| ledger.fate(name).is_some());
     if !known.is_empty() {
         return Err(Failure::new(format!(
@@ -72,12 +72,13 @@ pub async fn delete_outputs(
     parts: &Parts,
     job: &JobBucket,
     store: &dyn Store,
+    settings: &JobSettings,
     outputs: &Listing,
     names: &HashSet<String>,
 ) -> Result<()> {
     let mut deleted: u64 = 0;
     for name in names {
-        let Some(entry) = outputs.get(&output_name(name)) else { continue };
+        let Some(entry) = outputs.get(&settings.commit_name(name)) else { continue };
         if !write::delete(parts, store, &entry.key, &entry.etag).await? && store.head(&entry.key).await?.is_some() {
             return Err(Failure::new(format!("{} changed meanwhile", store.place(&entry.key)))
                 .left(format!("{} deleted before; the task list is as it was", human::count(deleted, "output")))
@@ -107,7 +108,14 @@ mod tests {
         let inputs = ["in0.dat", "in3.dat", "in5.dat"].map(str::to_owned);
         let job = "s3://bucket/job".parse().unwrap();
         let choose = |texts: &[&str]| {
-            choose(&texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>(), &inputs, &outputs, &ledger, &job)
+            choose(
+                &texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>(),
+                &inputs,
+                &outputs,
+                &JobSettings::default(),
+                &ledger,
+                &job,
+            )
         };
         assert_eq!(choose(&["in0.dat", "in5.dat"]).unwrap(), HashSet::from(["in0.dat".to_owned()]));
         let refused = format!("{:#}", choose(&["in*.dat"]).unwrap_err());

@@ -7,6 +7,7 @@ use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::job::{JobSettings, Location};
 use dayfly_shared::store::{Attributes, Condition};
 
+use super::program::Program;
 use crate::cli::{InputsArg, SeedArgs};
 use crate::failure::{Failure, Result};
 use crate::parts::Parts;
@@ -25,9 +26,15 @@ pub struct Standing<'a> {
 ///
 /// # Errors
 /// A value out of range, or one that differs from what stands.
-pub fn settle(standing: Standing<'_>, args: &SeedArgs, job: &Location, place: &str) -> Result<JobSettings> {
+pub fn settle(
+    standing: Standing<'_>,
+    args: &SeedArgs,
+    program: Option<&Program>,
+    job: &Location,
+    place: &str,
+) -> Result<JobSettings> {
     let base = standing.stored.or(standing.frozen).cloned().unwrap_or_default();
-    let wanted = with_flags(&base, args, job)?;
+    let wanted = with_flags(&base, args, program, job)?;
     wanted.check().map_err(|e| Failure::usage(format!("{e}")))?;
     if let (Some(stored), Some(frozen)) = (standing.stored, standing.frozen)
         && stored != frozen
@@ -50,8 +57,11 @@ pub fn settle(standing: Standing<'_>, args: &SeedArgs, job: &Location, place: &s
     Ok(wanted)
 }
 
-fn with_flags(base: &JobSettings, args: &SeedArgs, job: &Location) -> Result<JobSettings> {
+fn with_flags(base: &JobSettings, args: &SeedArgs, program: Option<&Program>, job: &Location) -> Result<JobSettings> {
     let mut wanted = base.clone();
+    if let Some(program) = program {
+        program.apply(&mut wanted);
+    }
     let elsewhere = |place: &Location| (place != job).then(|| place.clone());
     if let Some(InputsArg::Objects(place)) = &args.inputs {
         wanted.inputs = elsewhere(place);
@@ -119,13 +129,13 @@ mod tests {
             outputs: Some("s3://bucket/out".parse().unwrap()),
             ..SeedArgs::default()
         };
-        let fresh = settle(Standing::default(), &args, &job(), "job.json").unwrap();
+        let fresh = settle(Standing::default(), &args, None, &job(), "job.json").unwrap();
         assert_eq!((fresh.agents, fresh.lease_ttl_seconds, fresh.inputs.as_ref()), (7, 5, None));
         assert_eq!(fresh.outputs.as_ref().map(ToString::to_string).as_deref(), Some("s3://bucket/out/"));
         let standing = Standing { stored: Some(&fresh), frozen: Some(&fresh) };
-        assert_eq!(settle(standing, &SeedArgs::default(), &job(), "job.json").unwrap(), fresh);
+        assert_eq!(settle(standing, &SeedArgs::default(), None, &job(), "job.json").unwrap(), fresh);
         let other = SeedArgs { agents: Some(8), ..SeedArgs::default() };
-        let refused = settle(standing, &other, &job(), "job.json").unwrap_err().to_string();
+        let refused = settle(standing, &other, None, &job(), "job.json").unwrap_err().to_string();
         assert!(refused.contains("agents: 7 / 8") && !refused.contains("lease"), "{refused}");
     }
 
@@ -134,13 +144,15 @@ mod tests {
         let frozen = JobSettings::default();
         let stored = JobSettings { max_attempts: 9, ..JobSettings::default() };
         let standing = Standing { stored: Some(&stored), frozen: Some(&frozen) };
-        let refused = settle(standing, &SeedArgs::default(), &job(), "there/job.json").unwrap_err().to_string();
+        let refused = settle(standing, &SeedArgs::default(), None, &job(), "there/job.json").unwrap_err().to_string();
         assert!(refused.contains("there/job.json") && refused.contains("max_attempts: 9 / 3"), "{refused}");
     }
 
     #[test]
     fn no_time_is_no_limit() {
         let args = SeedArgs { task_time_limit: Some(Duration::ZERO), ..SeedArgs::default() };
-        assert!(settle(Standing::default(), &args, &job(), "").unwrap_err().to_string().contains("--task-time-limit"));
+        assert!(
+            settle(Standing::default(), &args, None, &job(), "").unwrap_err().to_string().contains("--task-time-limit")
+        );
     }
 }

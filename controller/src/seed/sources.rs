@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dayfly_shared::job::{JobSettings, Location};
-use dayfly_shared::keys::output_name;
 use dayfly_shared::store::{ETag, Entry, Store};
+use dayfly_shared::work::InputKind;
 
 use super::Contents;
 use super::demo::Demo;
 use super::folder::{self, Folder};
 use super::objects::{self, Listing};
+use super::program::Program;
 use super::report::SeedReport;
 use super::upload::{self, Content, Item};
 use crate::cli::{InputsArg, KernelArg, SeedArgs};
@@ -28,6 +29,8 @@ pub enum Source {
     Demo(Demo),
     /// Objects that are there.
     Objects,
+    /// No inputs: each task is a line.
+    Lines(Vec<String>),
 }
 
 /// The kernel's name in a folder of inputs.
@@ -41,6 +44,9 @@ impl Source {
     pub fn read(parts: &Parts, args: &SeedArgs) -> Result<Self> {
         if args.demo {
             return Ok(Self::Demo(Demo::make(&*parts.dice, args.demo_seed)));
+        }
+        if let Some(lines) = Program::lines(args)? {
+            return Ok(Self::Lines(lines));
         }
         let Some(InputsArg::Folder(dir)) = &args.inputs else { return Ok(Self::Objects) };
         let found = folder::read(dir, args.hidden)?;
@@ -76,7 +82,7 @@ impl Source {
                 let file = found.files.iter().find(|f| f.name == KERNEL)?;
                 Some(Content::File(file.path.clone(), file.bytes))
             }
-            Self::Objects => None,
+            Self::Objects | Self::Lines(_) => None,
         }
     }
 
@@ -104,6 +110,17 @@ impl Source {
         let glob = args.glob.as_deref().map(names::glob).transpose()?;
         let wanted = |name: &str| glob.as_ref().is_none_or(|g| g.is_match(name));
         let (names, contents): (Vec<String>, Contents) = match self {
+            Self::Lines(lines) => {
+                let mut names = lines.clone();
+                names.sort();
+                names.dedup();
+                (names, Vec::new())
+            }
+            Self::Objects if settings.program.input == InputKind::Line => {
+                return Err(Failure::usage("the tasks of this job are lines, and none are named")
+                    .left("nothing was written")
+                    .fix("pass --tasks FILE, or add lines to its tasklist.txt"));
+            }
             Self::Objects => {
                 let mut found = objects::inputs(there, settings, job);
                 found.retain(|name| wanted(name));
@@ -122,7 +139,7 @@ impl Source {
                     _ => None,
                 };
                 let is_kernel = |file: &folder::Found| match (&args.kernel, &kernel) {
-                    (None, _) => file.name == KERNEL,
+                    (None, _) => settings.processor.kernel().is_some() && file.name == KERNEL,
                     (Some(_), Some(path)) => file.path.canonicalize().is_ok_and(|p| p == *path),
                     (Some(_), None) => false,
                 };
@@ -183,10 +200,16 @@ pub async fn compare(
 }
 
 /// The names whose input is newer than the output that was made of it.
-pub fn stale(done: &[String], inputs: &Listing, outputs: &Listing, changed: &[String]) -> Vec<String> {
+pub fn stale(
+    settings: &JobSettings,
+    done: &[String],
+    inputs: &Listing,
+    outputs: &Listing,
+    changed: &[String],
+) -> Vec<String> {
     let changed: HashSet<&str> = changed.iter().map(String::as_str).collect();
     let newer = |name: &str| {
-        let (input, output) = (inputs.get(name)?.modified?, outputs.get(&output_name(name))?.modified?);
+        let (input, output) = (inputs.get(name)?.modified?, outputs.get(&settings.commit_name(name))?.modified?);
         Some(input > output)
     };
     done.iter().filter(|n| changed.contains(n.as_str()) || newer(n) == Some(true)).cloned().collect()
@@ -210,7 +233,10 @@ mod tests {
         let inputs = [at("in0.dat", 5), at("in1.dat", 5), at("in2.dat", 5)].into();
         let outputs = [at("out0.dat", 4), at("out1.dat", 5), at("out2.dat", 6)].into();
         let done = ["in0.dat", "in1.dat", "in2.dat"].map(str::to_owned);
-        assert_eq!(stale(&done, &inputs, &outputs, &[]), ["in0.dat"]);
-        assert_eq!(stale(&done, &inputs, &outputs, &["in2.dat".to_owned()]), ["in0.dat", "in2.dat"]);
+        assert_eq!(stale(&JobSettings::default(), &done, &inputs, &outputs, &[]), ["in0.dat"]);
+        assert_eq!(
+            stale(&JobSettings::default(), &done, &inputs, &outputs, &["in2.dat".to_owned()]),
+            ["in0.dat", "in2.dat"]
+        );
     }
 }

@@ -11,5 +11,6 @@ mod life;
 mod local;
 mod names;
 mod people;
+mod programs;
 mod refusals;
 mod servers;

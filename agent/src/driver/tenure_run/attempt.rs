@@ -1,6 +1,6 @@
 //! One attempt at a task: the processor run, and its failure's log.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -9,9 +9,10 @@ use dayfly_shared::claim::RunEnd;
 use dayfly_shared::ids::{Attempt, TaskId};
 use dayfly_shared::plan::Task;
 use dayfly_shared::store::{Attributes, Condition, Outcome};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt as _};
 
-use super::super::agent::{Agent, Orders};
+use super::super::agent::{Agent, Orders, PUT_OFF_MOST};
+use super::super::suspicion;
 use super::leftovers::{abort, drop_upload};
 use super::{Ran, Running};
 use crate::processor::{Around, Failure, OpenUpload, Staged, StagedBody, TaskIo, Waiting};
@@ -30,6 +31,7 @@ impl Running<'_> {
         let alone = self.alone.is_some();
         let open_upload = Arc::clone(&self.open_upload);
         let last_log = Arc::clone(&self.last_log);
+        *last_log.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Box::pin(async move {
             // What an earlier attempt, or the task before, staged and did not need.
             if let Some(StagedBody::Parts(upload, _)) = left.as_deref().map(|s| &s.body) {
@@ -47,11 +49,12 @@ impl Running<'_> {
                 }
             };
             tracing::info!(task = %task.id, name = task.name, %attempt, "task begins");
-            match process(&agent, &task, attempt, &open_upload).await {
+            match process(&agent, &task, attempt, &open_upload, &last_log).await {
                 Ok(staged) => {
+                    agent.suspicion().clear();
                     let crc = base64::prelude::BASE64_STANDARD.encode(staged.crc32.to_be_bytes());
                     let checksum = Some(format!("crc32:{crc}"));
-                    (RunEnd::Staged { bytes: staged.bytes, checksum }, Some(staged))
+                    (RunEnd::Staged { bytes: staged.folder_bytes.unwrap_or(staged.bytes), checksum }, Some(staged))
                 }
                 Err(failure) => {
                     abort(&agent, &task, &open_upload).await;
@@ -63,11 +66,34 @@ impl Running<'_> {
                         tracing::warn!(task = %task.id, name = task.name, %attempt, why, "interrupted; trying again");
                         return (RunEnd::Interrupted { why }, None);
                     }
+                    if failure == Failure::Stopped {
+                        return (RunEnd::Stopped, None);
+                    }
+                    let failure = match failure {
+                        Failure::Later(why) if agent.may_be_put_off(task.id) => {
+                            tracing::info!(task = %task.id, name = task.name, %attempt, why, "put off");
+                            return (RunEnd::Interrupted { why }, None);
+                        }
+                        Failure::Later(why) => {
+                            let error = format!("{why}; it was put off {PUT_OFF_MOST} times");
+                            Failure::Processor { error, permanent: false }
+                        }
+                        failure => failure,
+                    };
                     let permanent = matches!(failure, Failure::Processor { permanent: true, .. });
                     let error = failure.to_string();
                     tracing::warn!(task = %task.id, name = task.name, %attempt, error, "task failed");
-                    let log = put_log(&agent, &task, attempt, &error).await;
-                    *last_log.lock().unwrap_or_else(PoisonError::into_inner) = log;
+                    // A program has left its own.
+                    if last_log.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+                        let log = put_log(&agent, &task, attempt, &error).await;
+                        *last_log.lock().unwrap_or_else(PoisonError::into_inner) = log;
+                    }
+                    let suspicious = agent.processor.is_program() && !permanent;
+                    let why =
+                        suspicious.then(|| agent.suspicion().failed(id, &error, agent.job.max_attempts)).flatten();
+                    if let Some(why) = why {
+                        suspicion::suspend(&agent, why).await;
+                    }
                     (RunEnd::Failed { error, permanent }, None)
                 }
             }
@@ -85,9 +111,22 @@ async fn process(
     task: &Task,
     attempt: Attempt,
     open_upload: &OpenUpload,
+    last_log: &Arc<Mutex<Option<String>>>,
 ) -> Result<Staged, Failure> {
     let waiting = Waiting::default();
+    let mut orders = agent.orders();
+    let drained = async move {
+        match orders.wait_for(|orders| matches!(orders, Orders::Drain { .. })).await {
+            Orders::Drain { deadline, .. } => deadline,
+            _ => std::future::pending().await,
+        }
+    };
     let around = Around {
+        job: agent.bucket.clone(),
+        outputs: agent.job.outputs(&agent.bucket.location).clone(),
+        slug: agent.plan.slug(task.id.segment, task.id.line),
+        drained: drained.boxed().shared(),
+        last_log: Arc::clone(last_log),
         work_dir: agent.settings.work_dir.clone(),
         open_upload: Arc::clone(open_upload),
         clock: Arc::clone(&agent.parts.clock),
@@ -105,7 +144,7 @@ async fn process(
     tokio::select! {
         biased;
         outcome = work => outcome,
-        () = agent.parts.clock.sleep(limit) => Err(match waiting.lasts(agent.now().at) {
+        () = agent.parts.clock.sleep(limit + agent.processor.overtime()) => Err(match waiting.lasts(agent.now().at) {
             Some(silence) if silence > STORE_SILENCE.min(limit / 2) => {
                 Failure::Interrupted(format!("the store has been silent for {} s", silence.as_secs()))
             }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
 
-use dayfly_shared::bucket::{reply_to_error, reply_to_write, stood};
+use dayfly_shared::bucket::{META_BYTES, reply_to_error, reply_to_write, stood};
 use dayfly_shared::claim::{LeaseAsk, Reply, WorkAsk};
 use dayfly_shared::clock::Timestamp;
 use dayfly_shared::ids::{Attempt, TaskId};
@@ -13,6 +13,7 @@ use dayfly_shared::records::{DeadLetter, to_json};
 use dayfly_shared::store::{Attributes, Condition, Outcome, Rejection, StoreErrorKind};
 use futures::future::BoxFuture;
 
+use super::super::agent::Agent;
 use super::super::seat::answer;
 use super::Running;
 use super::attempt::attributes_of;
@@ -89,8 +90,11 @@ impl Running<'_> {
         let (Some(staged), Some(task)) = (self.staged.clone(), self.tasks.get(&task)) else {
             return Box::pin(async { Reply::Restage });
         };
-        let place = self.agent.output(task);
-        let attributes = attributes_of(task, attempt);
+        let (agent, place) = (Arc::clone(self.agent), self.agent.output(task));
+        let mut attributes = attributes_of(task, attempt);
+        if let Some(bytes) = staged.folder_bytes {
+            attributes = attributes.with(META_BYTES, bytes.to_string());
+        }
         let task = task.clone();
         Box::pin(async move {
             let reply = match &staged.body {
@@ -112,6 +116,10 @@ impl Running<'_> {
             };
             match &reply {
                 Reply::Applied(_) => {
+                    // Only an attempt that was stopped leaves one, and then the next tenure has another epoch.
+                    if attempt.epoch > 1 && agent.processor.is_program() {
+                        drop_checkpoint(&agent, task.id).await;
+                    }
                     tracing::info!(task = %task.id, name = task.name, bytes = staged.bytes, "task done");
                 }
                 Reply::Rejected => {
@@ -121,6 +129,14 @@ impl Running<'_> {
             }
             reply
         })
+    }
+}
+
+/// What a stopped attempt left for the one that is committed now. `dayfly clean` removes what this leaves.
+async fn drop_checkpoint(agent: &Agent, task: TaskId) {
+    let key = agent.bucket.keys.checkpoint(task, agent.plan.slug(task.segment, task.line).as_deref());
+    if let Err(error) = agent.bucket.store().delete(&key, None).await {
+        tracing::debug!(%error, "a checkpoint could not be removed");
     }
 }
 

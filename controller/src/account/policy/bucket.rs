@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::document::Arns;
 
 /// Put once, never again (protocol, "Guarantees").
-const ONCE: [&str; 6] = ["plan/*", "results/*", "failed/*", "out/*", "out*.dat", "store.json"];
+const ONCE: [&str; 7] = ["plan/*", "results/*", "failed/*", "out/*", "out*.dat", "store.json", "wheels/*"];
 /// Put on condition: that there is none, or that it is still the version that was read.
 const CONDITIONAL: [&str; 8] = [
     "semaphores/*",

@@ -1,0 +1,188 @@
+//! Any program of the machine, or one that came with the job.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dayfly_shared::bucket::JobBucket;
+use dayfly_shared::work::{InputKind, OutputKind, Placeholder, Template, Values};
+
+use super::program::{Launch, Program, Room, SharedFiles, find_outputs, find_program};
+use super::{Failure, Processor, TaskIo};
+
+/// The shell of `--shell`: POSIX says that it is there.
+const SHELL: &str = "/bin/sh";
+
+/// Runs a command line a task.
+pub struct Command {
+    argv: Vec<String>,
+    shell: bool,
+    program: Program,
+    /// Where it starts, if not in a folder of the task's own.
+    folder: Option<PathBuf>,
+    ready: OnceLock<Ready>,
+}
+
+/// What is made ready once an agent.
+struct Ready {
+    template: Template,
+    files: SharedFiles,
+}
+
+impl Command {
+    /// This command line.
+    pub fn new(argv: Vec<String>, shell: bool, program: Program) -> Self {
+        Self { argv, shell, program, folder: None, ready: OnceLock::new() }
+    }
+
+    /// The same, started in `folder`.
+    pub fn starting_in(mut self, folder: PathBuf) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
+    /// The words to run for one task.
+    fn words(&self, ready: &Ready, values: &Values) -> Vec<String> {
+        let words = ready.template.fill(values, self.shell);
+        match self.shell {
+            true => [SHELL.to_owned(), "-c".to_owned()].into_iter().chain(words).collect(),
+            false => words,
+        }
+    }
+}
+
+#[async_trait]
+impl Processor for Command {
+    async fn prepare(&self, job: &JobBucket) -> Result<(), Failure> {
+        let template = Template::parse(&self.argv).map_err(|e| Failure::Refused(e.to_string()))?;
+        let settings = self.program.settings();
+        let files = SharedFiles::fetch(job, &settings.files, &self.program.workshop().work_dir).await?;
+        let first = match self.shell {
+            true => SHELL,
+            false => self.argv.first().map_or("", String::as_str),
+        };
+        // One that a placeholder names is known with the task.
+        if !first.contains('{') {
+            find_program(first, settings.environment.get("PATH"))?;
+        }
+        let _ = self.ready.set(Ready { template, files });
+        Ok(())
+    }
+
+    async fn process(&self, task: &mut TaskIo) -> Result<(), Failure> {
+        let Some(ready) = self.ready.get() else {
+            return Err(Failure::Refused("the command was not made ready".to_owned()));
+        };
+        let settings = self.program.settings();
+        let room = Room::make(task.scratch()?, self.program.workshop().user)?;
+        let mut values = values(task, &room, &ready.files);
+        if settings.input == InputKind::Object {
+            let name = task.task.name.rsplit('/').next().unwrap_or_default();
+            let path = room.input_dir().join(name);
+            task.input_to_file(&path).await?;
+            hand_over(&room, &path)?;
+            values.insert(Placeholder::Input, path.display().to_string());
+        }
+        self.program.restore_checkpoint(task, &room).await?;
+        let copied = match settings.in_place {
+            true => copy(&ready.files, settings.files.iter().map(|file| file.name.as_str()), &room)?,
+            false => BTreeSet::new(),
+        };
+        let output = room.output_dir().join(output_file_name(&task.task.name));
+        values.insert(Placeholder::Output, output.display().to_string());
+        let launch = Launch {
+            argv: self.words(ready, &values),
+            folder: match &self.folder {
+                Some(folder) => folder.clone(),
+                None if settings.in_place => room.output_dir(),
+                None => room.work_dir(),
+            },
+            stdout: (settings.output == OutputKind::Stdout).then(|| room.stdout()),
+        };
+        let room = self.program.run(task, room, launch).await?;
+        match settings.output {
+            OutputKind::Stdout => {
+                task.output_from_file(&room.stdout()).await?;
+            }
+            OutputKind::File => {
+                let made = fs::symlink_metadata(&output);
+                if !made.is_ok_and(|meta| meta.is_file()) {
+                    let error = "the program ended well, and made no file at {output}".to_owned();
+                    return Err(Failure::Processor { error, permanent: false });
+                }
+                task.output_from_file(&output).await?;
+            }
+            OutputKind::Folder => find_outputs(&room, &copied, &settings.expect)?.stage(task).await?,
+        }
+        Ok(())
+    }
+
+    fn is_program(&self) -> bool {
+        true
+    }
+
+    fn overtime(&self) -> Duration {
+        self.program.overtime()
+    }
+}
+
+fn values(task: &TaskIo, room: &Room, files: &SharedFiles) -> Values {
+    let name = task.task.name.clone();
+    let last = name.rsplit('/').next().unwrap_or_default();
+    let stem = Path::new(last).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let folder = |path: std::path::PathBuf| path.display().to_string();
+    let mut values: Values = [
+        (Placeholder::InputDir, folder(room.input_dir())),
+        (Placeholder::OutputDir, folder(room.output_dir())),
+        (Placeholder::Stem, stem),
+        (Placeholder::Files, files.folder().display().to_string()),
+        (Placeholder::Kernel, folder(files.path("kernel.dat"))),
+        (Placeholder::Checkpoint, folder(room.checkpoint_dir())),
+        (Placeholder::Scratch, folder(room.temporary_dir())),
+        (Placeholder::Attempt, task.attempt.to_string()),
+        (Placeholder::Name, name),
+    ]
+    .into();
+    values.extend(files.names().map(|name| (Placeholder::File(name.to_owned()), folder(files.path(name)))));
+    values
+}
+
+/// The output's file bears the name of its object, so that programs which go by the extension know what to make.
+fn output_file_name(name: &str) -> String {
+    let object = dayfly_shared::keys::output_name(name);
+    object.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+fn hand_over(room: &Room, path: &Path) -> Result<(), Failure> {
+    room.hand_over(path).map_err(|e| {
+        Failure::Refused(format!("{} cannot be given to the user that runs programs: {e}", path.display()))
+    })
+}
+
+/// Copies shared files to where the program starts.
+fn copy<'a>(
+    files: &SharedFiles,
+    names: impl Iterator<Item = &'a str>,
+    room: &Room,
+) -> Result<BTreeSet<String>, Failure> {
+    let mut copied = BTreeSet::new();
+    for name in names {
+        let (from, to) = (files.path(name), room.output_dir().join(name));
+        let done = to.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
+            fs::copy(&from, &to)?;
+            // The program may change its own copy.
+            let mode = fs::metadata(&from)?.permissions().mode() | 0o200;
+            fs::set_permissions(&to, fs::Permissions::from_mode(mode))
+        });
+        done.map_err(|e| Failure::Refused(format!("{} cannot be made: {e}", to.display())))?;
+        for path in to.ancestors().take_while(|path| *path != room.output_dir()) {
+            hand_over(room, path)?;
+        }
+        copied.insert(name.to_owned());
+    }
+    Ok(copied)
+}

@@ -1,0 +1,135 @@
+//! Programs as processors: what commands, containers and Python projects have in common.
+//!
+//! A program gets folders of its own, an environment of its own and, if the agent was told so, a user of its own. It runs
+//! under a supervisor ([`crate::supervisor`]), so nothing of it outlives the task or the agent.
+
+mod capture;
+mod checkpoint;
+mod environment;
+mod outcome;
+mod outputs;
+mod room;
+mod run;
+mod shared_files;
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dayfly_shared::clock::Clock;
+use dayfly_shared::work::ProgramSettings;
+
+use super::{Failure, TaskIo};
+use crate::supervisor::User;
+
+pub use capture::Capture;
+pub use environment::path as search_path;
+pub use room::Room;
+pub use run::Launch;
+pub use shared_files::SharedFiles;
+
+/// Where a program is, as a shell would find it.
+///
+/// # Errors
+/// None such on this machine.
+pub fn find_program(name: &str, path: Option<&String>) -> Result<PathBuf, Failure> {
+    let is_program = |path: &Path| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    let path = path.cloned().unwrap_or_else(environment::path);
+    let found = match name.contains('/') {
+        true => Some(PathBuf::from(name)).filter(|path| is_program(path)),
+        false => path.split(':').map(|folder| Path::new(folder).join(name)).find(|path| is_program(path)),
+    };
+    found.ok_or_else(|| {
+        let searched = if name.contains('/') { String::new() } else { format!(" (looked for in {path})") };
+        Failure::Refused(format!(
+            "there is no program {name} on this machine{searched}; install it in the image that agents start from, or bring \
+             it with the job: --files {name}, and {{file:{name}}} in the command"
+        ))
+    })
+}
+
+/// The files that a program left in its output folder.
+pub struct Outputs(Vec<outputs::Left>);
+
+/// Finds them; `copied` were there before. `expect` names those that have to be there.
+///
+/// # Errors
+/// One that is missing, or that cannot be an output.
+pub fn find_outputs(room: &Room, copied: &BTreeSet<String>, expect: &[String]) -> Result<Outputs, Failure> {
+    let found = outputs::find(&room.output_dir(), copied)?;
+    outputs::expect(&found, expect)?;
+    Ok(Outputs(found))
+}
+
+impl Outputs {
+    /// Puts them and stages their manifest.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a store that refuses.
+    pub async fn stage(self, task: &mut TaskIo) -> Result<(), Failure> {
+        outputs::stage(task, self.0).await
+    }
+}
+
+/// What programs need of the machine.
+#[derive(Clone)]
+pub struct Workshop {
+    /// Where the agent's folders are.
+    pub work_dir: PathBuf,
+    /// The program that supervises: the agent itself, with [`crate::supervisor::WORD`].
+    pub supervisor: PathBuf,
+    /// Who programs run as, if not as the agent.
+    pub user: Option<User>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Runs a job's program, task by task.
+pub struct Program {
+    workshop: Workshop,
+    settings: ProgramSettings,
+    time_limit: Duration,
+}
+
+impl Program {
+    /// With these settings and this time limit for a task.
+    pub fn new(workshop: Workshop, settings: ProgramSettings, time_limit: Duration) -> Self {
+        Self { workshop, settings, time_limit }
+    }
+
+    /// The same, with more in the environment of its programs; what the job says goes before.
+    pub fn with_environment(&self, more: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        let mut settings = self.settings.clone();
+        for (name, value) in more {
+            settings.environment.entry(name.to_owned()).or_insert(value);
+        }
+        Self { workshop: self.workshop.clone(), settings, time_limit: self.time_limit }
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &ProgramSettings {
+        &self.settings
+    }
+
+    /// The machine's part.
+    pub fn workshop(&self) -> &Workshop {
+        &self.workshop
+    }
+
+    /// Fills the room's checkpoint folder with what a stopped attempt left.
+    ///
+    /// # Errors
+    /// A store that refuses.
+    pub async fn restore_checkpoint(&self, task: &TaskIo, room: &Room) -> Result<(), Failure> {
+        checkpoint::restore(task, room).await
+    }
+
+    /// How much longer than the time limit a task may last: until the program has ended and its log is put.
+    pub fn overtime(&self) -> Duration {
+        /// For a log, and the last signals.
+        const FAREWELL: Duration = Duration::from_secs(30);
+        self.settings.stop_grace() + FAREWELL
+    }
+}

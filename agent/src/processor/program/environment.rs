@@ -1,0 +1,49 @@
+//! The environment of a task's program: the machine's basics, what the task is, what the job adds. Nothing else of the
+//! agent's gets through.
+
+use std::collections::BTreeMap;
+
+use dayfly_shared::clock::Timestamp;
+use dayfly_shared::work::ProgramSettings;
+
+use super::Room;
+use crate::processor::TaskIo;
+
+/// Where programs are looked for if the agent knows no better.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What is handed on as it is.
+const HANDED_ON: [&str; 6] = ["LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH"];
+
+/// The path that programs are looked for on.
+pub fn path() -> String {
+    std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned())
+}
+
+/// The environment for one attempt, which is stopped at `deadline`.
+pub fn of(settings: &ProgramSettings, room: &Room, task: &TaskIo, deadline: Timestamp) -> BTreeMap<String, String> {
+    let folder = |path: std::path::PathBuf| path.display().to_string();
+    let mut all: BTreeMap<String, String> = [
+        ("PATH", path()),
+        ("HOME", folder(room.work_dir())),
+        ("TMPDIR", folder(room.temporary_dir())),
+        ("DAYFLY_TASK", task.task.id.to_string()),
+        ("DAYFLY_TASK_NAME", task.task.name.clone()),
+        ("DAYFLY_ATTEMPT", task.attempt.to_string()),
+        // Seconds since 1970, as date +%s says them.
+        ("DAYFLY_DEADLINE", (deadline.unix_ms / 1000).to_string()),
+        ("DAYFLY_INPUT_DIR", folder(room.input_dir())),
+        ("DAYFLY_OUTPUT_DIR", folder(room.output_dir())),
+        ("DAYFLY_CHECKPOINT", folder(room.checkpoint_dir())),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    let own = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
+    all.extend(HANDED_ON.into_iter().filter_map(own));
+    match settings.with_credentials {
+        true => all.extend(std::env::vars().filter(|(name, _)| name.starts_with("AWS_"))),
+        // The SDKs do not even ask the metadata service then (AWS SDKs and Tools reference guide, "IMDS client").
+        false => _ = all.insert("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()),
+    }
+    all.extend(settings.environment.clone());
+    all
+}

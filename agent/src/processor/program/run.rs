@@ -1,0 +1,242 @@
+//! One run of a program, from its order to its report.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use dayfly_shared::clock::Moment;
+use rustix::fs::statvfs;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin, Command};
+
+use super::outcome::{self, Why};
+use super::{Capture, Program, Room, environment};
+use crate::processor::{Failure, TaskIo};
+use crate::supervisor::{End, Order, Report, WORD};
+
+/// A log under way is put for readers now and then: often while it is small, as a put costs as much as five heartbeats.
+const LOG_EVERY: Duration = Duration::from_secs(30);
+const LONG_LOG_EVERY: Duration = Duration::from_secs(300);
+const LONG_LOG_BYTES: u64 = 1 << 20;
+
+/// Below so much free space the task that fills the disk most is stopped, before its neighbours fail.
+const DISK_RESERVE_BYTES: u64 = 256 << 20;
+const DISK_LOOK: Duration = Duration::from_millis(500);
+
+/// Between the end of a program that drains and the deadline: for its checkpoint, and the chunk's release.
+const RELEASE_MARGIN: Duration = Duration::from_secs(15);
+
+/// A program, ready to be started.
+pub struct Launch {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Where it starts.
+    pub folder: PathBuf,
+    /// Where its standard output goes, if not to the log.
+    pub stdout: Option<PathBuf>,
+}
+
+/// Whoever drops it ends the program; the folders go once nothing of it runs.
+struct Running {
+    child: Option<Child>,
+    line: Option<ChildStdin>,
+    room: Option<Room>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The line breaks, and the supervisor kills all there is.
+        drop(self.line.take());
+        let (child, room) = (self.child.take(), self.room.take());
+        if let (Some(mut child), Ok(runtime)) = (child, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                let _ = child.wait().await;
+                drop(room);
+            });
+        }
+    }
+}
+
+impl Program {
+    /// Runs a program in `room` to its end, and puts its log. The room comes back if it did what it should.
+    ///
+    /// # Errors
+    /// What went wrong, in words; a program that was stopped has left its checkpoint.
+    pub async fn run(&self, task: &mut TaskIo, room: Room, launch: Launch) -> Result<Room, Failure> {
+        let broken = |e: io::Error| Failure::Refused(format!("the program's log cannot be written: {e}"));
+        let mut log = Capture::create(&room.log()).map_err(broken)?;
+        let (report, asked, room) = match self.attend(task, room, launch, &mut log).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                let error = format!("the supervisor {} failed: {error}", self.workshop.supervisor.display());
+                return Err(Failure::Refused(error));
+            }
+        };
+        if report.left_behind > 0 {
+            tracing::warn!(task = %task.task.id, left_behind = report.left_behind, "the program left processes; killed");
+        }
+        tracing::info!(
+            task = %task.task.id, end = ?report.end, cpu_ms = report.cpu_ms,
+            peak_memory_bytes = report.peak_memory_bytes, "the program ended"
+        );
+        let verdict = outcome::judge(&report, asked, self.settings.memory_limit_mib, &log.last_lines());
+        let remark = match &verdict {
+            Ok(()) => None,
+            Err(failure) => Some(failure.to_string()),
+        };
+        if log.written() > 0 || remark.is_some() {
+            task.put_log(&log, Some(remark.as_deref().unwrap_or("the program ended well"))).await;
+        }
+        if verdict == Err(Failure::Stopped) {
+            match super::checkpoint::save(task, &room).await {
+                Ok(saved) => tracing::info!(task = %task.task.id, saved, "stopped"),
+                Err(error) => tracing::warn!(task = %task.task.id, %error, "its checkpoint is lost"),
+            }
+        }
+        verdict.map(|()| room)
+    }
+
+    async fn attend(
+        &self,
+        task: &mut TaskIo,
+        room: Room,
+        launch: Launch,
+        log: &mut Capture,
+    ) -> io::Result<(Report, Option<Why>, Room)> {
+        let clock = &*self.workshop.clock;
+        let began = clock.now();
+        let over = began.at.after(self.time_limit);
+        let deadline = began.wall.after(self.time_limit);
+        let order = Order {
+            argv: launch.argv,
+            folder: launch.folder,
+            environment: environment::of(&self.settings, &room, task, deadline),
+            user: self.workshop.user,
+            grace: self.settings.stop_grace(),
+            memory_limit_bytes: self.settings.memory_limit_mib.map(|mib| u64::from(mib) << 20),
+            report: room.report(),
+        };
+        let mut child = self.start(&order, launch.stdout.as_deref().map(File::create).transpose()?)?;
+        let (mut line, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        if let Some(line) = &mut line {
+            let mut text = serde_json::to_vec(&order)?;
+            text.push(b'\n');
+            line.write_all(&text).await?;
+        }
+        let mut running = Running { child: Some(child), line, room: Some(room) };
+        let (mut stdout, mut stderr) = (Pipe::new(stdout), Pipe::new(stderr));
+        let (mut asked, mut drained) = (None, None);
+        let (mut next_log, mut logged) = (began.at.after(LOG_EVERY), 0);
+        while stdout.is_open() || stderr.is_open() {
+            let now = clock.now().at;
+            let drain_at = drained.map(|deadline: Moment| self.stop_at(deadline, now));
+            let wake = [Some(over), drain_at].into_iter().flatten().filter(|_| asked.is_none()).min();
+            let wait = wake.map_or(DISK_LOOK, |at| at.since(now).min(DISK_LOOK));
+            let why = tokio::select! {
+                biased;
+                piece = stdout.read() => {
+                    log.write(&piece)?;
+                    None
+                }
+                piece = stderr.read() => {
+                    log.write(&piece)?;
+                    None
+                }
+                deadline = task.drained(), if drained.is_none() => {
+                    drained = Some(deadline);
+                    None
+                }
+                () = clock.sleep(wait) => match clock.now().at {
+                    now if now >= over => Some(Why::TimeIsUp(self.time_limit)),
+                    now if drain_at.is_some_and(|at| now >= at) => Some(Why::Draining),
+                    _ if self.fills_the_disk(running.room.as_ref()) => Some(Why::DiskFull),
+                    _ => None,
+                },
+            };
+            if let (Some(why), None) = (why, asked) {
+                asked = Some(why);
+                if let Some(line) = &mut running.line {
+                    // A program that has ended meanwhile hears nothing.
+                    let _ = line.write_all(b"!").await;
+                }
+            }
+            let now = clock.now().at;
+            if now >= next_log {
+                if log.written() > logged {
+                    logged = log.written();
+                    task.put_log(log, None).await;
+                }
+                let pause = if logged > LONG_LOG_BYTES { LONG_LOG_EVERY } else { LOG_EVERY };
+                next_log = clock.now().at.after(pause);
+            }
+        }
+        if let Some(child) = &mut running.child {
+            child.wait().await?;
+        }
+        running.child = None;
+        let room = running.room.take().ok_or(io::ErrorKind::NotFound)?;
+        let report = match std::fs::read(room.report()) {
+            Ok(report) => serde_json::from_slice(&report)?,
+            // Somebody killed the supervisor. What it supervised may live; it is not trusted to have ended well.
+            Err(_) => Report { end: End::Signal(9), cpu_ms: 0, peak_memory_bytes: 0, left_behind: 0 },
+        };
+        Ok((report, asked, room))
+    }
+
+    fn start(&self, order: &Order, stdout: Option<File>) -> io::Result<Child> {
+        let mut command = Command::new(&self.workshop.supervisor);
+        command.arg(WORD).stdin(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(stdout.map_or_else(Stdio::piped, Stdio::from));
+        // The environment is the order's; that of the agent, with its credentials, is nobody's.
+        command.env_clear().current_dir(&order.folder).spawn()
+    }
+
+    /// When a program has to be asked to end, so that what it leaves is in the store by the deadline.
+    fn stop_at(&self, deadline: Moment, now: Moment) -> Moment {
+        let left = deadline.since(now);
+        now.after(left.saturating_sub(self.settings.stop_grace() + RELEASE_MARGIN))
+    }
+
+    /// Whether the disk is nearly full, and no other task uses more of it.
+    fn fills_the_disk(&self, room: Option<&Room>) -> bool {
+        let work_dir = &self.workshop.work_dir;
+        let Ok(disk) = statvfs(work_dir) else { return false };
+        // A small disk is not full from the start.
+        let reserve = DISK_RESERVE_BYTES.min(disk.f_blocks * disk.f_frsize / 20);
+        if disk.f_bavail * disk.f_frsize >= reserve {
+            return false;
+        }
+        let mine = room.map_or(0, Room::size);
+        let most = Room::all(work_dir).map(|folder| super::room::size_of(&folder)).max().unwrap_or(0);
+        mine >= most
+    }
+}
+
+/// One of the program's outputs, until it is closed.
+struct Pipe<R>(Option<R>);
+
+impl<R: tokio::io::AsyncRead + Unpin> Pipe<R> {
+    fn new(pipe: Option<R>) -> Self {
+        Self(pipe)
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
+
+    async fn read(&mut self) -> Vec<u8> {
+        /// What a pipe holds (pipe(7)).
+        const PIECE: usize = 64 << 10;
+        let Some(pipe) = &mut self.0 else { return std::future::pending().await };
+        let mut piece = Vec::with_capacity(PIECE);
+        match pipe.read_buf(&mut piece).await {
+            Ok(1..) => piece,
+            _ => {
+                self.0 = None;
+                Vec::new()
+            }
+        }
+    }
+}
