@@ -198,6 +198,7 @@ mod tests {
             "agents",
             "logs",
             "checkpoints",
+            "wheels",
             "dayfly",
         ] {
             for job in [format!("s3://bucket/jobs/{folder}"), format!("s3://bucket/jobs/a/{folder}/b")] {
