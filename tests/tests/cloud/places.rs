@@ -143,7 +143,7 @@ fn a_look_at_machines_that_fails_does_not_spoil_the_end_of_a_run() {
             .set(Trouble::with("ec2", "DescribeInstances").refused("UnauthorizedOperation", "not you").status(403));
         let url = ground.job.url();
         let mut run = ground.start(&["run", &url, "-n", "1", "--instance-type", TYPES, "--fetch", "results"]);
-        let mut machines = Instances::new(&ground.aws, ground.job.location(), ground.world.folder());
+        let mut machines = Instances::new(ground.aws, ground.job.location(), ground.world.folder());
         machines.until("dayfly run has ended", async |_| !run.runs()).await;
         run.ended()
             .await
