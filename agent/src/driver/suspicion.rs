@@ -12,8 +12,11 @@ use dayfly_shared::store::{Condition, Outcome};
 use super::agent::Agent;
 use super::keeper;
 
-/// So many failures more than one task is allowed, of two tasks at least: one bad input among good ones is no reason.
-const BEYOND_ONE_TASK: u32 = 2;
+/// How many failures are enough: some more than one task is allowed, as one bad input among good ones is no reason; and,
+/// where tasks have several attempts, one too few for the second task to be given up.
+fn enough(max_attempts: u32) -> u32 {
+    max_attempts.saturating_add(if max_attempts == 2 { 1 } else { 2 })
+}
 
 /// What speaks for and against the program, on this agent.
 #[derive(Debug, Default)]
@@ -39,7 +42,7 @@ impl Suspicion {
         }
         self.failures += 1;
         self.tasks.insert(task);
-        if self.is_cleared || self.tasks.len() < 2 || self.failures < max_attempts.saturating_add(BEYOND_ONE_TASK) {
+        if self.is_cleared || self.tasks.len() < 2 || self.failures < enough(max_attempts) {
             return None;
         }
         let why = format!(
@@ -93,6 +96,16 @@ mod tests {
         let mut suspicion = Suspicion::default();
         for (line, suspended) in [(1, false), (1, false), (1, false), (2, false), (2, true), (2, false)] {
             assert_eq!(suspicion.failed(task(line), "no module\nline 7", 3).is_some(), suspended, "task {line}");
+        }
+    }
+
+    #[test]
+    fn the_second_task_is_not_given_up() {
+        for (max_attempts, tasks) in [(2, &[1, 1, 2][..]), (3, &[1, 1, 1, 2, 2]), (5, &[1, 1, 1, 1, 1, 2, 2])] {
+            let mut suspicion = Suspicion::default();
+            let suspended: Vec<bool> =
+                tasks.iter().map(|line| suspicion.failed(task(*line), "x", max_attempts).is_some()).collect();
+            assert_eq!(suspended.iter().position(|one| *one), Some(tasks.len() - 1), "{max_attempts}");
         }
     }
 

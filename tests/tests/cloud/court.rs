@@ -21,6 +21,7 @@ pub struct Court<'w> {
     pub aws: Aws,
     crews: RefCell<Vec<Rc<Crew<'w>>>>,
     pages: RefCell<Vec<Page>>,
+    guests: RefCell<Vec<(String, Value)>>,
 }
 
 /// The people and agents of one deployment: who sets up and who runs jobs have an access key each.
@@ -38,7 +39,13 @@ pub struct Crew<'w> {
 /// Runs a test, and judges it.
 pub fn in_court(body: impl AsyncFn(&Court<'_>)) {
     run(Kind::Aws, async |world: &World| {
-        let court = Court { world, aws: world.aws(), crews: RefCell::default(), pages: RefCell::default() };
+        let court = Court {
+            world,
+            aws: world.aws(),
+            crews: RefCell::default(),
+            pages: RefCell::default(),
+            guests: RefCell::default(),
+        };
         body(&court).await;
         court.judge();
     });
@@ -74,6 +81,11 @@ impl<'w> Court<'w> {
         self.pages.borrow_mut().push(page);
     }
 
+    /// Somebody with an access key and a policy of their own.
+    pub fn admit(&self, key: &str, policy: Value) {
+        self.guests.borrow_mut().push((key.to_owned(), policy));
+    }
+
     fn judge(&self) {
         let calls = self.aws.calls();
         // A role that teardown removed was in its profile, which has its name.
@@ -100,6 +112,11 @@ impl<'w> Court<'w> {
                 let done: Vec<Call> = theirs.into_iter().filter(|call| call.status.is_some_and(|s| s < 400)).collect();
                 used.extend(judge.used(&done).into_iter().map(|permission| (whom, plain(&permission))));
             }
+        }
+        for (key, policy) in self.guests.borrow().iter() {
+            let judge = Judge::of(Principal::user("guest")).identity("guest", policy);
+            assert_eq!(judge.refused(&self.aws.calls_by(key)), Vec::<String>::new(), "calls of {key}");
+            judged.insert(key.clone());
         }
         let strangers: BTreeSet<String> = calls.iter().filter(|call| !is_known(call, &judged)).map(told).collect();
         assert_eq!(strangers, BTreeSet::new(), "calls of nobody whose policies are known");

@@ -43,10 +43,8 @@ fn in_studio(body: impl AsyncFn(&Studio<'_>)) {
     run(Kind::Aws, async |world: &World| {
         let studio = Studio { world, aws: world.aws(), disk: world.folder().join("disk.raw") };
         studio.write_disk("the first disk");
-        let policy = studio.image("publish --print-policy").await;
-        policy.expect(0, &["ebs:StartSnapshot"]);
+        let policy = studio.policy().await;
         body(&studio).await;
-        let policy: Value = serde_json::from_str(&policy.said).expect("a policy");
         let judge = Judge::of(Principal::user("publisher")).identity("publish", &policy);
         assert_eq!(judge.refused(&studio.aws.calls_by(PUBLISHER)), Vec::<String>::new(), "calls of the publisher");
     });
@@ -59,6 +57,13 @@ impl Studio<'_> {
         for block in WRITTEN {
             file.write_all_at(&content(block, edition), block * BLOCK as u64).expect("a block");
         }
+    }
+
+    /// What publish prints for who publishes.
+    async fn policy(&self) -> Value {
+        let printed = self.image("publish --print-policy").await;
+        printed.expect(0, &["ebs:StartSnapshot"]);
+        serde_json::from_str(&printed.said).expect("a policy")
     }
 
     fn start(&self, line: &str) -> Program {
@@ -160,6 +165,7 @@ fn a_disk_becomes_an_image() {
 fn launch_finds_the_published_image() {
     on_ground(async |ground| {
         let studio = Studio { world: ground.world, aws: ground.world.aws(), disk: ground.world.folder().join("d.raw") };
+        ground.court.admit(PUBLISHER, studio.policy().await);
         studio.write_disk("a disk");
         let id = studio.publish("--name mine --flavour container").await;
         let launch = format!("-n 1 --instance-type {TYPES}");

@@ -53,7 +53,15 @@ pub async fn search(parts: &Parts, job: &Location) -> Result<Search> {
     let mut prefix = job.prefix().to_owned();
     loop {
         let place = Location::new(job.bucket(), &prefix).map_err(|e| Failure::usage(e.to_string()))?;
-        match load(parts, &place).await? {
+        let there = match load(parts, &place).await {
+            // Whose rights end at an isolated job cannot look further up.
+            Err(failure) if !search.passed.is_empty() => {
+                tracing::info!(%failure, "no look at the deployments above");
+                return Ok(search);
+            }
+            there => there?,
+        };
+        match there {
             // The role and the bucket's policy are of that one job: agents of any other would be refused.
             Some((record, _)) if record.isolate && record.place != *job => search.passed.push(record),
             Some((record, _)) => {

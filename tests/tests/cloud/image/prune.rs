@@ -3,7 +3,6 @@
 use dayfly_shared::launch::tags;
 use dayfly_tests::aws::{Check, End, Trouble};
 use dayfly_tests::policy::{Judge, Principal};
-use serde_json::Value;
 
 use super::{PUBLISHER, Studio, VERSION, in_studio};
 use crate::ground::{TYPES, on_ground};
@@ -90,6 +89,7 @@ fn prune_keeps_what_is_new_or_in_use() {
 fn prune_keeps_what_a_fleet_launches_from() {
     on_ground(async |ground| {
         let studio = Studio { world: ground.world, aws: ground.world.aws(), disk: ground.world.folder().join("d.raw") };
+        ground.court.admit(PUBLISHER, studio.policy().await);
         let mut made = Vec::new();
         let launch = format!("-n 1 --spot --instance-type {TYPES}");
         for (nth, flags) in ["--maintain", "", ""].iter().enumerate() {
@@ -131,8 +131,7 @@ fn the_policy_for_images_is_no_wider_than_its_use() {
             &[("LaunchTemplateName", "t"), ("LaunchTemplateData.InstanceType", "m5.large")],
         );
         studio.image("prune --keep 1 --yes").await.expect(0, &[&first]);
-        let policy = studio.image("publish --print-policy").await;
-        let policy: Value = serde_json::from_str(&policy.said).expect("a policy");
+        let policy = studio.policy().await;
         let judge = Judge::of(Principal::user("publisher")).identity("publish", &policy);
         assert_eq!(judge.unused(&studio.aws.calls_by(PUBLISHER)), ["publish/Refusals: sts:DecodeAuthorizationMessage"]);
         let other = "arn:aws:ec2:us-east-1::snapshot/snap-of-somebody";
