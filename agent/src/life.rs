@@ -134,7 +134,9 @@ impl Life {
         let fleet = launch.zip(services).map(|(launch, s)| Arc::new(Ec2Fleet::new(s, launch)) as Arc<dyn FleetSwitch>);
         let workshop = Workshop {
             work_dir: resolved.settings.work_dir.clone(),
-            supervisor: std::env::current_exe().map_err(|e| format!("this program cannot be found: {e}"))?,
+            // Where /proc is not mounted, built-in processors work all the same.
+            supervisor: std::env::current_exe()
+                .unwrap_or_else(|_| std::env::args_os().next().unwrap_or_default().into()),
             user: resolved.user,
             clock: Arc::clone(&self.clock),
         };
