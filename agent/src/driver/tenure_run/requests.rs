@@ -132,7 +132,7 @@ impl Running<'_> {
     }
 }
 
-/// What a stopped attempt left for the one that is committed now. `dayfly clean` removes what this leaves.
+/// What a stopped attempt left for the one that is committed now. One that cannot be removed stays, and harms nobody.
 async fn drop_checkpoint(agent: &Agent, task: TaskId) {
     let key = agent.bucket.keys.checkpoint(task, agent.plan.slug(task.segment, task.line).as_deref());
     if let Err(error) = agent.bucket.store().delete(&key, None).await {
