@@ -43,7 +43,13 @@ pub trait InstanceMetadata: Send + Sync {
 /// Where this process runs (EC2 user guide, "Instance metadata categories").
 pub async fn machine(metadata: Option<&dyn InstanceMetadata>) -> Machine {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let mut machine = Machine { host, pid: std::process::id(), ..Machine::default() };
+    let mut machine = Machine {
+        host,
+        pid: std::process::id(),
+        cores: std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()),
+        memory_bytes: gauge::machine_memory(),
+        ..Machine::default()
+    };
     if let Some(metadata) = metadata {
         for (name, field) in [
             ("instance-id", &mut machine.instance_id),

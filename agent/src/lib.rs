@@ -1,5 +1,6 @@
 //! dayfly-agent: boots, claims tasks, runs them, commits their outputs, ends.
 
+pub mod cgroup;
 pub mod driver;
 pub mod instance;
 #[cfg(feature = "s3")]

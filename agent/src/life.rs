@@ -138,6 +138,7 @@ impl Life {
             supervisor: std::env::current_exe()
                 .unwrap_or_else(|_| std::env::args_os().next().unwrap_or_default().into()),
             user: resolved.user,
+            cgroups: Arc::default(),
             clock: Arc::clone(&self.clock),
         };
         let parts = driver::Parts {

@@ -70,6 +70,15 @@ impl From<StoreError> for Failure {
     }
 }
 
+/// A file of this machine's could not be made. Where its disk is full, that passes with the tasks that fill it.
+pub(crate) fn on_disk(what: &str, error: &std::io::Error) -> Failure {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded => Failure::Later(format!("the disk of its machine is full: {what}: {error}")),
+        _ => Failure::Refused(format!("{what}: {error}")),
+    }
+}
+
 /// Does tasks of one kind.
 #[async_trait]
 pub trait Processor: Send + Sync {

@@ -11,18 +11,22 @@
 mod family;
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use dayfly_shared::clock::{Clock, Moment, SystemClock};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, kill_process_group, set_child_subreaper, setrlimit};
+use rustix::thread::{CapabilitySet, capabilities, clear_ambient_capability_set};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe;
 
+use crate::cgroup::{Scope, ScopeOrder};
 use family::Family;
 
 /// The word on the command line.
@@ -30,6 +34,8 @@ pub const WORD: &str = "supervise";
 
 /// Between two looks at the memory in use: what allocates 1 GB/s is seen within some 100 MB.
 const LOOK: Duration = Duration::from_millis(100);
+/// The first look comes sooner, so that short programs are seen as well; then each wait is twice the one before.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
 
 /// Who a program runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +46,14 @@ pub struct User {
     pub gid: u32,
 }
 
+/// What it takes to run programs as somebody else: to become that user, to hand over folders, to end the programs, and to
+/// read and remove what they leave.
+const NEEDED: CapabilitySet = CapabilitySet::SETUID
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::CHOWN)
+    .union(CapabilitySet::KILL)
+    .union(CapabilitySet::DAC_OVERRIDE);
+
 impl User {
     /// The user of that name or number, by /etc/passwd: a static program has no other way to ask.
     ///
@@ -49,10 +63,11 @@ impl User {
         let table = std::fs::read_to_string("/etc/passwd").map_err(|e| format!("/etc/passwd cannot be read: {e}"))?;
         let user = Self::of_table(&table, name)
             .ok_or_else(|| format!("there is no user '{name}' in /etc/passwd; make one, or leave --run-as out"))?;
-        let me = rustix::process::geteuid();
-        if !me.is_root() && me.as_raw() != user.uid {
+        let may = capabilities(None).is_ok_and(|mine| mine.effective.contains(NEEDED));
+        if !may && rustix::process::geteuid().as_raw() != user.uid {
             return Err(format!(
-                "only root can run programs as '{name}'; run the agent as root, or leave --run-as out"
+                "there is no right to run programs as '{name}'; run the agent as root, give it the capabilities of \
+                 dayfly-agent.service, or leave --run-as out"
             ));
         }
         Ok(user)
@@ -83,8 +98,27 @@ pub struct Order {
     pub grace: Duration,
     /// The resident memory that it and all it started may use together.
     pub memory_limit_bytes: Option<u64>,
+    /// The control group to run it in, where there can be one.
+    pub scope: Option<ScopeOrder>,
     /// Where the report goes.
     pub report: PathBuf,
+}
+
+/// More than any report has.
+const REPORT_BYTES: usize = 4096;
+
+impl Order {
+    /// The report is to find its place also where the program has filled the disk.
+    ///
+    /// # Errors
+    /// When it is full already.
+    pub fn keep_room_for_the_report(&self) -> std::io::Result<()> {
+        std::fs::write(part_of(&self.report), [b' '; REPORT_BYTES])
+    }
+}
+
+fn part_of(report: &Path) -> PathBuf {
+    report.with_extension("part")
 }
 
 /// How a program ended.
@@ -99,8 +133,10 @@ pub enum End {
     Signal(i32),
     /// On request.
     Stopped,
-    /// It used more memory than it may, in bytes.
+    /// It used more memory than it may, in bytes, as sampled.
     OutOfMemory(u64),
+    /// The kernel killed it, as its control group was to use no more memory, or the machine had none left.
+    KilledForMemory,
 }
 
 /// What became of a program.
@@ -110,10 +146,19 @@ pub struct Report {
     pub end: End,
     /// CPU time of it and all it started, in milliseconds.
     pub cpu_ms: u64,
-    /// The most resident memory of it and all it started together, as sampled, in bytes.
+    /// The most memory of it and all it started together, as sampled, without the cache of files, in bytes.
     pub peak_memory_bytes: u64,
+    /// From its start to its end, in milliseconds.
+    pub wall_ms: u64,
     /// Processes that it left behind, and that were killed.
     pub left_behind: u32,
+}
+
+impl Report {
+    /// Of a program of which nothing else is known.
+    pub fn of(end: End) -> Self {
+        Self { end, cpu_ms: 0, peak_memory_bytes: 0, wall_ms: 0, left_behind: 0 }
+    }
 }
 
 /// Runs what standard input orders.
@@ -136,10 +181,12 @@ fn complain(why: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn write(path: &std::path::Path, report: &Report) -> Result<(), String> {
+fn write(path: &Path, report: &Report) -> Result<(), String> {
     let json = serde_json::to_vec(report).map_err(|e| e.to_string())?;
-    let part = path.with_extension("part");
-    std::fs::write(&part, json)
+    let part = part_of(path);
+    // Over the spaces that keep its room: JSON may be followed by some.
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&part);
+    file.and_then(|file| file.write_all_at(&json, 0))
         .and_then(|()| std::fs::rename(&part, path))
         .map_err(|e| format!("{} cannot be written: {e}", path.display()))
 }
@@ -148,26 +195,36 @@ struct Supervisor {
     order: Order,
     line: BufReader<pipe::Receiver>,
     family: Family,
+    scope: Option<Scope>,
     clock: SystemClock,
 }
 
 impl Supervisor {
     async fn take_order() -> Result<Self, String> {
+        // Programs of another user inherit no rights by which the agent runs them as such.
+        let _ = clear_ambient_capability_set();
         set_child_subreaper(Some(getpid())).map_err(|e| format!("orphans cannot be adopted: {e}"))?;
         let line = std::io::stdin().as_fd().try_clone_to_owned().and_then(pipe::Receiver::from_owned_fd);
         let mut line = BufReader::new(line.map_err(|e| format!("standard input is no pipe: {e}"))?);
         let mut order = Vec::new();
         line.read_until(b'\n', &mut order).await.map_err(|e| e.to_string())?;
         let order = serde_json::from_slice(&order).map_err(|e| format!("the order is none: {e}"))?;
-        Ok(Self { order, line, family: Family::default(), clock: SystemClock })
+        Ok(Self { order, line, family: Family::default(), scope: None, clock: SystemClock })
     }
 
     async fn run(mut self) -> Report {
+        self.scope = match self.order.scope.as_ref().map(|scope| Scope::make(scope, self.order.memory_limit_bytes)) {
+            Some(Err(error)) => {
+                return Report::of(End::NotStarted(format!("its control group cannot be made: {error}")));
+            }
+            made => made.and_then(Result::ok),
+        };
+        let began = self.clock.now().at;
         let mut child = match self.start() {
             Ok(child) => child,
             Err(error) => {
-                let end = End::NotStarted(error.to_string());
-                return Report { end, cpu_ms: 0, peak_memory_bytes: 0, left_behind: 0 };
+                self.bury().await;
+                return Report::of(End::NotStarted(error.to_string()));
             }
         };
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
@@ -175,6 +232,7 @@ impl Supervisor {
         let mut asked = false;
         let mut line_is_open = true;
         let mut too_much = None;
+        let mut pause = FIRST_LOOK;
         let status = loop {
             let mut byte = [0];
             tokio::select! {
@@ -191,30 +249,67 @@ impl Supervisor {
                     _ => {
                         line_is_open = false;
                         asked = true;
-                        self.family.kill();
-                        signal(group, Signal::KILL);
+                        self.kill(group);
                     }
                 },
-                () = self.clock.sleep(LOOK) => {
-                    let memory = self.family.sample();
-                    if self.order.memory_limit_bytes.is_some_and(|limit| memory > limit) && too_much.is_none() {
+                () = self.clock.sleep(pause) => {
+                    pause = (pause * 2).min(LOOK);
+                    let memory = self.family.sample(self.scope.as_ref());
+                    let bounded = self.scope.as_ref().is_some_and(Scope::bounds_memory);
+                    if !bounded
+                        && too_much.is_none()
+                        && self.order.memory_limit_bytes.is_some_and(|limit| memory > limit)
+                    {
                         too_much = Some(memory);
-                        self.family.kill();
+                        self.kill(None);
                     }
                     if killing_at.is_some_and(|at| self.clock.now().at >= at) {
-                        self.family.kill();
-                        signal(group, Signal::KILL);
+                        self.kill(group);
                     }
                 }
             }
         };
-        let left_behind = self.family.bury(&self.clock).await;
+        let wall = self.clock.now().at.since(began);
+        let killed_for_memory = self.scope.as_ref().is_some_and(|scope| scope.memory_kills() > 0);
+        let peak_memory_bytes = self.family.peak(self.scope.as_ref());
+        let left_behind = self.family.left();
+        // After the last process, and before the group goes.
+        let of_the_group = self.scope.as_ref().and_then(Scope::cpu_ms);
+        self.bury().await;
         let end = match (too_much, asked) {
             (Some(memory), _) => End::OutOfMemory(memory),
+            (None, _) if killed_for_memory => End::KilledForMemory,
             (None, true) => End::Stopped,
             (None, false) => status.map_or_else(|e| End::NotStarted(e.to_string()), end_of),
         };
-        Report { end, cpu_ms: family::cpu_of_the_dead(), peak_memory_bytes: self.family.peak_memory_bytes, left_behind }
+        Report {
+            end,
+            cpu_ms: of_the_group.unwrap_or_else(family::cpu_of_the_dead),
+            peak_memory_bytes,
+            wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+            left_behind,
+        }
+    }
+
+    /// Kills the program and all it started.
+    fn kill(&self, group: Option<Pid>) {
+        if let Some(scope) = &self.scope {
+            scope.kill();
+        }
+        self.family.kill();
+        signal(group, Signal::KILL);
+    }
+
+    /// Kills whatever is left, until nothing is.
+    async fn bury(&mut self) {
+        if let Some(scope) = self.scope.take() {
+            // Faster than anything in it can fork.
+            scope.kill();
+            self.family.bury(&self.clock).await;
+            scope.end(&self.clock).await;
+        } else {
+            self.family.bury(&self.clock).await;
+        }
     }
 
     fn start(&self) -> std::io::Result<tokio::process::Child> {
@@ -233,7 +328,11 @@ impl Supervisor {
             // The standard library drops all other groups with it.
             command.uid(uid).gid(gid);
         }
-        tokio::process::Command::from(command).spawn()
+        let mut command = tokio::process::Command::from(command);
+        match &self.scope {
+            Some(scope) => scope.inside(|| command.spawn()),
+            None => command.spawn(),
+        }
     }
 }
 

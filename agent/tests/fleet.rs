@@ -110,6 +110,7 @@ impl World {
             work_dir: std::env::temp_dir(),
             supervisor: "unused: these jobs run no programs".into(),
             user: None,
+            cgroups: Arc::default(),
             clock: Arc::clone(&self.clock),
         };
         let parts = Parts {

@@ -4,6 +4,7 @@ mod agents;
 mod leases;
 mod pace;
 mod snapshot;
+mod usage;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use agents::AgentNow;
 pub use leases::RunningNow;
 pub use pace::Pace;
 pub use snapshot::{GivenUp, JobState, Snapshot, Tally};
+pub use usage::UsageNow;
 
 /// Small objects read at once, as elsewhere.
 const READS_AT_ONCE: usize = 16;
@@ -126,6 +128,7 @@ impl Observer {
             tasks: tally,
             chunks: self.ledger.segments().iter().map(|s| u64::from(s.segment.chunk_count())).sum(),
             chunks_closed: self.ledger.closed_count() as u64,
+            usage: totals.usage.map(|usage| UsageNow::of(usage, &agents)),
             output_bytes: totals.bytes,
             attempts: totals.attempts,
             first: totals.first,

@@ -121,6 +121,12 @@ impl fmt::Display for StatusReport<'_> {
                 human::bytes(snapshot.output_bytes)
             )?;
         }
+        if let Some(usage) = &snapshot.usage {
+            writeln!(f, "used     {usage}")?;
+            for line in &usage.advice {
+                writeln!(f, "advice   {line}")?;
+            }
+        }
         self.running(f)?;
         self.agents(f)?;
         self.given_up(f)

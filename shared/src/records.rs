@@ -97,6 +97,40 @@ pub enum AttemptEnd {
     VanishedAlone,
 }
 
+/// What an attempt's program used of its machine, with all that it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Usage {
+    /// The most memory in use at a time that could not have been given back (caches of files do not count), in bytes.
+    pub peak_memory_bytes: u64,
+    /// CPU time, user and system, in milliseconds.
+    pub cpu_ms: u64,
+    /// From its start to its end, in milliseconds.
+    pub wall_ms: u64,
+}
+
+/// What the attempts of many tasks used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct UsageTotals {
+    /// Attempts that were measured.
+    pub attempts: u64,
+    /// The most that any of them had in memory, in bytes.
+    pub peak_memory_bytes: u64,
+    /// CPU time of all, in milliseconds.
+    pub cpu_ms: u64,
+    /// From start to end, of all, in milliseconds.
+    pub wall_ms: u64,
+}
+
+impl UsageTotals {
+    /// Takes in one attempt's.
+    pub fn add(&mut self, usage: Usage) {
+        self.attempts += 1;
+        self.peak_memory_bytes = self.peak_memory_bytes.max(usage.peak_memory_bytes);
+        self.cpu_ms += usage.cpu_ms;
+        self.wall_ms += usage.wall_ms;
+    }
+}
+
 /// One run of one task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AttemptRecord {
@@ -115,6 +149,9 @@ pub struct AttemptRecord {
     /// What the processor said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What its program used; absent for built-in processors, and for attempts of tenures that did not close the chunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// The task that a tenure has in hand.
@@ -316,6 +353,12 @@ pub struct Machine {
     /// The image that it was launched from, such as `ami-0123456789abcdef0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// How many processors it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
+    /// Its memory, as far as its kernel gives it away, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
 }
 
 /// A task that an agent has in hand.
@@ -407,6 +450,9 @@ pub struct Summary {
     pub bytes: u64,
     /// Attempts, of all tasks.
     pub attempts: u64,
+    /// What programs used; absent where nothing was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageTotals>,
     /// When the first tenure began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<Timestamp>,

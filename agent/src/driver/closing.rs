@@ -128,6 +128,7 @@ async fn finish(agent: &Agent) -> Result<Option<u64>> {
         failed: totals.failed,
         bytes: totals.bytes,
         attempts: totals.attempts,
+        usage: totals.usage,
         first: totals.first,
         last: totals.last,
         by: agent.settings.me.clone(),

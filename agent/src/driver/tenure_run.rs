@@ -5,16 +5,16 @@ mod leftovers;
 mod maybe;
 mod requests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dayfly_shared::claim::{Effect, Event, Prior, Reply, RunEnd, Tenure, TenureOver};
 use dayfly_shared::clock::Moment;
-use dayfly_shared::ids::{ChunkId, TaskId};
+use dayfly_shared::ids::{Attempt, ChunkId, TaskId};
 use dayfly_shared::plan::Task;
-use dayfly_shared::records::RunningTask;
+use dayfly_shared::records::{RunningTask, Usage};
 use futures::future::BoxFuture;
 use tokio::sync::OwnedRwLockWriteGuard;
 
@@ -28,6 +28,9 @@ const RELEASE_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A run's end, with the staged output if there is one.
 type Ran = (RunEnd, Option<Staged>);
+
+/// What this tenure's attempts used, for the records that tell of them.
+type Usages = Arc<Mutex<BTreeMap<Attempt, Usage>>>;
 
 struct Running<'a> {
     agent: &'a Arc<Agent>,
@@ -43,6 +46,7 @@ struct Running<'a> {
     staged: Option<Arc<Staged>>,
     open_upload: OpenUpload,
     last_log: Arc<Mutex<Option<String>>>,
+    usages: Usages,
 }
 
 /// Claims the chunk and works on it until the tenure ends.
@@ -74,6 +78,7 @@ pub async fn run(agent: &Arc<Agent>, slot: u32, chunk: ChunkId, prior: Option<Bo
         staged: None,
         open_upload: OpenUpload::default(),
         last_log: Arc::default(),
+        usages: Usages::default(),
     };
     let over = running.drive(tenure).await;
     match (&over, takeover) {

@@ -14,7 +14,7 @@ use dayfly_shared::store::digest::checksum;
 use dayfly_shared::store::{Attributes, Condition, Store};
 use tokio::io::AsyncReadExt as _;
 
-use super::program::Capture;
+use super::program::LogView;
 use super::put::{fetch_file, put_own};
 use super::sink::Sink;
 use super::{Failure, TaskIo};
@@ -78,7 +78,7 @@ impl TaskIo {
     }
 
     /// Puts the attempt's log, so far or, with a remark, for good. One that cannot be put is said and done without.
-    pub async fn put_log(&self, log: &Capture, remark: Option<&str>) {
+    pub async fn put_log(&self, log: &LogView, remark: Option<&str>) {
         let key = self.around.job.keys.task_log(self.task.id, self.around.slug.as_deref(), self.attempt);
         match self.try_put_log(&key, log, remark).await {
             Ok(()) => *self.around.last_log.lock().unwrap_or_else(PoisonError::into_inner) = Some(key),
@@ -86,7 +86,7 @@ impl TaskIo {
         }
     }
 
-    async fn try_put_log(&self, key: &str, log: &Capture, remark: Option<&str>) -> Result<(), Failure> {
+    async fn try_put_log(&self, key: &str, log: &LogView, remark: Option<&str>) -> Result<(), Failure> {
         let broken = |e: std::io::Error| Failure::Interrupted(format!("the log cannot be read: {e}"));
         let store = self.around.job.store();
         let mut sink = self.sink(store, key, &Attributes::text(), 0);

@@ -15,16 +15,17 @@ mod shared_files;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dayfly_shared::clock::Clock;
 use dayfly_shared::work::ProgramSettings;
 
 use super::{Failure, TaskIo};
+use crate::cgroup::Cgroups;
 use crate::supervisor::User;
 
-pub use capture::Capture;
+pub use capture::{Capture, LogView};
 pub use environment::path as search_path;
 pub use room::Room;
 pub use run::Launch;
@@ -82,6 +83,8 @@ pub struct Workshop {
     pub supervisor: PathBuf,
     /// Who programs run as, if not as the agent.
     pub user: Option<User>,
+    /// Control groups for programs, once the first is made ready; none where they cannot be had.
+    pub cgroups: Arc<OnceLock<Option<Cgroups>>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -116,6 +119,20 @@ impl Program {
     /// The machine's part.
     pub fn workshop(&self) -> &Workshop {
         &self.workshop
+    }
+
+    /// Makes ready what programs share on this machine.
+    pub fn prepare(&self) {
+        self.workshop.cgroups.get_or_init(|| match Cgroups::take() {
+            Ok(cgroups) => {
+                tracing::info!("programs run in control groups of their own");
+                Some(cgroups)
+            }
+            Err(error) => {
+                tracing::info!(%error, "no control groups; what programs use is sampled");
+                None
+            }
+        });
     }
 
     /// Fills the room's checkpoint folder with what a stopped attempt left.

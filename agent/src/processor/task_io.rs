@@ -10,6 +10,7 @@ use dayfly_shared::clock::{Clock, Moment};
 use dayfly_shared::ids::Attempt;
 use dayfly_shared::job::Location;
 use dayfly_shared::plan::Task;
+use dayfly_shared::records::Usage;
 use dayfly_shared::store::{Attributes, Object, Store, StoreError, StoreErrorKind, Upload};
 use futures::StreamExt;
 use futures::future::{BoxFuture, Shared};
@@ -17,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::aside::next_piece;
 use super::sink::Sink;
-use super::{Failure, Staged};
+use super::{Failure, Staged, on_disk};
 
 /// A folder of the task's own, removed when dropped.
 pub struct Scratch(PathBuf);
@@ -90,6 +91,8 @@ pub struct Around {
     pub drained: Shared<BoxFuture<'static, Moment>>,
     /// The key of the attempt's log, once there is one.
     pub last_log: Arc<Mutex<Option<String>>>,
+    /// What the attempt's program used, once it has ended.
+    pub usage: Arc<Mutex<Option<Usage>>>,
 }
 
 /// Since when a task waits for the store: a time limit that runs out meanwhile is the store's fault, not the task's.
@@ -191,6 +194,11 @@ impl TaskIo {
         written
     }
 
+    /// Notes what the program used.
+    pub fn note_usage(&self, usage: Usage) {
+        *self.around.usage.lock().unwrap_or_else(PoisonError::into_inner) = Some(usage);
+    }
+
     /// A folder of the task's own.
     ///
     /// # Errors
@@ -198,7 +206,7 @@ impl TaskIo {
     pub fn scratch(&self) -> Result<Scratch, Failure> {
         let path = self.around.work_dir.join(format!("{}{}-{}", Scratch::PREFIX, self.task.id, self.attempt));
         std::fs::create_dir_all(&path)
-            .map_err(|e| Failure::Refused(format!("the scratch folder {} cannot be made: {e}", path.display())))?;
+            .map_err(|e| on_disk(&format!("the scratch folder {} cannot be made", path.display()), &e))?;
         Ok(Scratch(path))
     }
 
@@ -207,7 +215,7 @@ impl TaskIo {
     /// # Errors
     /// As [`TaskIo::open_input`], and a disk that is full.
     pub async fn input_to_file(&mut self, path: &Path) -> Result<u64, Failure> {
-        let broken = |e: std::io::Error| Failure::Refused(format!("{} cannot be written: {e}", path.display()));
+        let broken = |e: std::io::Error| on_disk(&format!("{} cannot be written", path.display()), &e);
         let mut input = self.open_input().await?;
         self.room_for(input.meta.size)?;
         let mut file = tokio::fs::File::create(path).await.map_err(broken)?;

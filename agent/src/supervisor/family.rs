@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
+use crate::cgroup::Scope;
 use dayfly_shared::clock::Clock;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
@@ -17,7 +18,7 @@ const ROUNDS: u32 = 2000;
 #[derive(Default)]
 pub struct Family {
     /// The most memory seen in use.
-    pub peak_memory_bytes: u64,
+    peak_memory_bytes: u64,
 }
 
 /// One line of the table of processes.
@@ -27,12 +28,34 @@ struct Entry {
 }
 
 impl Family {
-    /// The resident memory of all of them, in bytes.
-    pub fn sample(&mut self) -> u64 {
-        let table = table();
-        let memory = descendants(&table).iter().filter_map(|pid| table.get(pid)).map(|e| e.resident_bytes).sum();
+    /// The memory of all of them, in bytes: as their control group counts it, else what is resident of each.
+    pub fn sample(&mut self, scope: Option<&Scope>) -> u64 {
+        let memory = scope.and_then(Scope::memory).unwrap_or_else(|| self.resident());
         self.peak_memory_bytes = self.peak_memory_bytes.max(memory);
         memory
+    }
+
+    /// What is resident of each, summed; and notes the most that any one of them ever had, between two looks too.
+    fn resident(&mut self) -> u64 {
+        let table = table();
+        let all = descendants(&table);
+        let most = all.iter().filter_map(|pid| most_resident(*pid)).max().unwrap_or(0);
+        self.peak_memory_bytes = self.peak_memory_bytes.max(most);
+        all.iter().filter_map(|pid| table.get(pid)).map(|e| e.resident_bytes).sum()
+    }
+
+    /// The most memory seen in use. A program that was shorter than a look is told by what was charged to its group.
+    pub fn peak(&self, scope: Option<&Scope>) -> u64 {
+        match self.peak_memory_bytes {
+            0 => scope.and_then(Scope::peak_with_cache).unwrap_or(0),
+            peak => peak,
+        }
+    }
+
+    /// How many of them there are, the program itself being dead.
+    pub fn left(&self) -> u32 {
+        reap();
+        u32::try_from(descendants(&table()).len()).unwrap_or(u32::MAX)
     }
 
     /// Kills all of them; how many there were.
@@ -44,10 +67,8 @@ impl Family {
         u32::try_from(all.len()).unwrap_or(u32::MAX)
     }
 
-    /// Kills all that is left until nothing is; how many there were at first.
-    pub async fn bury(&self, clock: &dyn Clock) -> u32 {
-        reap();
-        let first = self.kill();
+    /// Kills all that is left until nothing is.
+    pub async fn bury(&self, clock: &dyn Clock) {
         for _ in 0..ROUNDS {
             reap();
             if self.kill() == 0 {
@@ -55,7 +76,6 @@ impl Family {
             }
             clock.sleep(AGAIN).await;
         }
-        first
     }
 }
 
@@ -93,6 +113,13 @@ fn entry(pid: i32) -> Option<Entry> {
     // ppid is field 4, rss field 24, in pages.
     let pages: u64 = fields.get(21)?.parse().ok()?;
     Some(Entry { parent: fields.get(1)?.parse().ok()?, resident_bytes: pages * page_size() as u64 })
+}
+
+/// The most that was ever resident of a process: `VmHWM` of its status, in kilobytes there (proc(5)).
+fn most_resident(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
 fn descendants(table: &HashMap<i32, Entry>) -> Vec<i32> {

@@ -43,6 +43,10 @@ pub struct AgentNow {
     pub cpu_percent: Option<f64>,
     /// Memory of the process.
     pub memory_bytes: u64,
+    /// Processors of its machine.
+    pub cores: Option<u32>,
+    /// Memory of its machine.
+    pub machine_memory_bytes: Option<u64>,
 }
 
 /// All agents, those at work first, by name.
@@ -81,6 +85,8 @@ fn now(record: AgentRecord, age: Option<Duration>, silent: Duration) -> AgentNow
         requests: record.requests.total(),
         cpu_percent: record.cpu_percent,
         memory_bytes: record.memory_bytes,
+        cores: record.machine.cores,
+        machine_memory_bytes: record.machine.memory_bytes,
     }
 }
 

@@ -6,7 +6,7 @@ use dayfly_shared::job::{JobSettings, Location};
 use dayfly_shared::records::{Control, ControlState, DeadLetter};
 use serde::Serialize;
 
-use super::{AgentNow, RunningNow};
+use super::{AgentNow, RunningNow, UsageNow};
 
 /// Where a job is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -118,6 +118,8 @@ pub struct Snapshot {
     pub chunks: u64,
     /// How many of them are closed.
     pub chunks_closed: u64,
+    /// What programs used, and which machines would do; absent where nothing was measured.
+    pub usage: Option<UsageNow>,
     /// Bytes of the outputs that the job made or found.
     pub output_bytes: u64,
     /// Attempts at tasks whose chunk is closed.

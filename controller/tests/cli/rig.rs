@@ -233,7 +233,7 @@ fn at(s: u64) -> Timestamp {
 fn attempt(task: TaskId, end: AttemptEnd, error: Option<&str>) -> AttemptRecord {
     let (from, to) = (at(u64::from(task.line)), at(u64::from(task.line) + 1));
     let attempt = Attempt { epoch: 1, tenure: Nonce(1), n: 1 };
-    AttemptRecord { task, attempt, agent: agent(), from, to, end, error: error.map(str::to_owned) }
+    AttemptRecord { task, attempt, agent: agent(), from, to, end, error: error.map(str::to_owned), usage: None }
 }
 
 /// The names of all files below a folder, but for what the store keeps for itself.

@@ -418,6 +418,7 @@ fn inherit(draft: &mut Semaphore, prior: Semaphore, now: Now) {
             to: now.wall,
             end: if running.alone { AttemptEnd::VanishedAlone } else { AttemptEnd::Vanished },
             error: None,
+            usage: None,
         });
     }
 }

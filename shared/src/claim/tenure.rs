@@ -238,6 +238,8 @@ impl Tenure {
             to: now.wall,
             end,
             error,
+            // Whoever runs the task knows, and adds it to the result.
+            usage: None,
         });
     }
 

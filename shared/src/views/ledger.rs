@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::ids::{ChunkId, TaskId};
 use crate::job::JobSettings;
 use crate::plan::{Segment, SegmentText, Source};
-use crate::records::{ResultRecord, TaskOutcome};
+use crate::records::{ResultRecord, TaskOutcome, UsageTotals};
 
 use super::Survey;
 
@@ -53,6 +53,8 @@ pub struct Totals {
     pub bytes: u64,
     /// Attempts, as the results tell.
     pub attempts: u64,
+    /// What their programs used, as the results tell.
+    pub usage: Option<UsageTotals>,
     /// When the first tenure began.
     pub first: Option<Timestamp>,
     /// When the last one ended.
@@ -68,6 +70,7 @@ pub struct Ledger {
     dead: BTreeSet<TaskId>,
     bytes: u64,
     attempts: u64,
+    usage: Option<UsageTotals>,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
 }
@@ -161,6 +164,9 @@ impl Ledger {
         }
         for task in &result.tasks {
             self.attempts += task.attempts.len() as u64;
+            for usage in task.attempts.iter().filter_map(|attempt| attempt.usage) {
+                self.usage.get_or_insert_default().add(usage);
+            }
             if let TaskOutcome::Done { bytes, .. } = &task.outcome {
                 self.bytes += bytes;
                 self.note_done(&task.name);
@@ -254,6 +260,7 @@ impl Ledger {
             failed,
             bytes: self.bytes,
             attempts: self.attempts,
+            usage: self.usage,
             first: self.first,
             last: self.last,
         }

@@ -163,6 +163,7 @@ fn a_task_that_takes_its_agent_with_it_alone_too_often_is_given_up() {
             to: Timestamp::default(),
             end: AttemptEnd::VanishedAlone,
             error: None,
+            usage: None,
         });
     }
     let mut desk = Desk::claim(1, Some(prior));

@@ -1,6 +1,7 @@
 //! Jobs whose tasks are programs: what they get, what they leave, how they end.
 
 mod endings;
+mod limits;
 mod outputs;
 mod python;
 mod stops;

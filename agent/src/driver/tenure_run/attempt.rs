@@ -8,6 +8,7 @@ use dayfly_shared::bucket::{META_ATTEMPT, META_TASK};
 use dayfly_shared::claim::RunEnd;
 use dayfly_shared::ids::{Attempt, TaskId};
 use dayfly_shared::plan::Task;
+use dayfly_shared::records::Usage;
 use dayfly_shared::store::{Attributes, Condition, Outcome};
 use futures::future::{BoxFuture, FutureExt as _};
 
@@ -31,6 +32,7 @@ impl Running<'_> {
         let alone = self.alone.is_some();
         let open_upload = Arc::clone(&self.open_upload);
         let last_log = Arc::clone(&self.last_log);
+        let usages = Arc::clone(&self.usages);
         *last_log.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Box::pin(async move {
             // What an earlier attempt, or the task before, staged and did not need.
@@ -49,7 +51,12 @@ impl Running<'_> {
                 }
             };
             tracing::info!(task = %task.id, name = task.name, %attempt, "task begins");
-            match process(&agent, &task, attempt, &open_upload, &last_log).await {
+            let usage = Arc::default();
+            let outcome = process(&agent, &task, attempt, &open_upload, (&last_log, &usage)).await;
+            if let Some(usage) = *usage.lock().unwrap_or_else(PoisonError::into_inner) {
+                usages.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt, usage);
+            }
+            match outcome {
                 Ok(staged) => {
                     agent.suspicion().clear();
                     let crc = base64::prelude::BASE64_STANDARD.encode(staged.crc32.to_be_bytes());
@@ -111,7 +118,7 @@ async fn process(
     task: &Task,
     attempt: Attempt,
     open_upload: &OpenUpload,
-    last_log: &Arc<Mutex<Option<String>>>,
+    (last_log, usage): (&Arc<Mutex<Option<String>>>, &Arc<Mutex<Option<Usage>>>),
 ) -> Result<Staged, Failure> {
     let waiting = Waiting::default();
     let mut orders = agent.orders();
@@ -127,6 +134,7 @@ async fn process(
         slug: agent.plan.slug(task.id.segment, task.id.line),
         drained: drained.boxed().shared(),
         last_log: Arc::clone(last_log),
+        usage: Arc::clone(usage),
         work_dir: agent.settings.work_dir.clone(),
         open_upload: Arc::clone(open_upload),
         clock: Arc::clone(&agent.parts.clock),

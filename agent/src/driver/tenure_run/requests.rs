@@ -9,7 +9,7 @@ use dayfly_shared::clock::Timestamp;
 use dayfly_shared::ids::{Attempt, TaskId};
 use dayfly_shared::job::SCHEMA;
 use dayfly_shared::planted::Defect;
-use dayfly_shared::records::{DeadLetter, to_json};
+use dayfly_shared::records::{AttemptRecord, DeadLetter, to_json};
 use dayfly_shared::store::{Attributes, Condition, Outcome, Rejection, StoreErrorKind};
 use futures::future::BoxFuture;
 
@@ -67,8 +67,9 @@ impl Running<'_> {
             }
             WorkAsk::Commit(task, attempt) => self.commit(task, attempt),
             WorkAsk::PutDeadLetter(letter) => self.put_dead_letter(*letter),
-            WorkAsk::PutResult(result) => {
+            WorkAsk::PutResult(mut result) => {
                 let key = agent.plan.result_key(self.chunk);
+                self.note_usage(result.tasks.iter_mut().flat_map(|task| &mut task.attempts));
                 let body = to_json(&*result).into();
                 Box::pin(async move {
                     let put = agent.bucket.store().put(&key, body, &Attributes::json(), &Condition::Create).await;
@@ -78,9 +79,18 @@ impl Running<'_> {
         }
     }
 
+    /// Adds to attempts what their programs used. The same each time: a record is sent again as it was.
+    fn note_usage<'a>(&self, attempts: impl Iterator<Item = &'a mut AttemptRecord>) {
+        let usages = self.usages.lock().unwrap_or_else(PoisonError::into_inner);
+        for record in attempts {
+            record.usage = usages.get(&record.attempt).copied().or(record.usage);
+        }
+    }
+
     fn put_dead_letter(&self, mut letter: DeadLetter) -> BoxFuture<'static, Reply> {
         let agent = Arc::clone(self.agent);
         letter.log = self.last_log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.note_usage(letter.attempts.iter_mut());
         tracing::warn!(task = %letter.task, name = letter.name, error = letter.error, "task given up");
         let key = agent.plan.dead_letter_key(letter.task);
         Box::pin(async move { reply_to_write(agent.bucket.put_json(&key, &letter, &Condition::Create).await) })

@@ -18,7 +18,16 @@ const PIECE_BYTES: u64 = 1 << 20;
 pub struct Capture {
     file: File,
     written: u64,
+    lost: u64,
     last: Vec<u8>,
+    half: u64,
+}
+
+/// A log as it was at one moment. While the program writes on, what is oldest of the ring may be newer than that.
+pub struct LogView {
+    file: File,
+    written: u64,
+    lost: u64,
     half: u64,
 }
 
@@ -29,14 +38,11 @@ impl Capture {
     /// When it cannot be made.
     pub fn create(path: &Path) -> std::io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        Ok(Self { file, written: 0, last: Vec::new(), half: HALF_BYTES })
+        Ok(Self { file, written: 0, lost: 0, last: Vec::new(), half: HALF_BYTES })
     }
 
-    /// Takes more of it.
-    ///
-    /// # Errors
-    /// A disk that is full.
-    pub fn write(&mut self, mut piece: &[u8]) -> std::io::Result<()> {
+    /// Takes more of it. What a full disk does not take is left out: that is no reason to end what a neighbour fills.
+    pub fn write(&mut self, mut piece: &[u8]) {
         self.last.extend_from_slice(&piece[piece.len().saturating_sub(LAST_BYTES)..]);
         let surplus = self.last.len().saturating_sub(LAST_BYTES);
         self.last.drain(..surplus);
@@ -49,16 +55,18 @@ impl Capture {
                 }
             };
             let (now, rest) = piece.split_at(piece.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
-            self.file.write_all_at(now, at)?;
+            if self.file.write_all_at(now, at).is_err() {
+                self.lost += piece.len() as u64;
+                return;
+            }
             self.written += now.len() as u64;
             piece = rest;
         }
-        Ok(())
     }
 
     /// All that was written so far, kept or not.
     pub fn written(&self) -> u64 {
-        self.written
+        self.written + self.lost
     }
 
     /// The last lines, for an error text; empty if nothing was written.
@@ -68,6 +76,16 @@ impl Capture {
         lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
     }
 
+    /// As it is now.
+    ///
+    /// # Errors
+    /// Too many open files.
+    pub fn view(&self) -> std::io::Result<LogView> {
+        Ok(LogView { file: self.file.try_clone()?, written: self.written, lost: self.lost, half: self.half })
+    }
+}
+
+impl LogView {
     /// What is kept, piece by piece, with a remark where something was left out.
     pub fn pieces(&self) -> impl Iterator<Item = std::io::Result<Bytes>> + '_ {
         let half = self.half;
@@ -78,14 +96,18 @@ impl Capture {
             true => (half + beyond % half..2 * half, half..half + beyond % half),
             false => (half..half + beyond, 0..0),
         };
-        let lost = beyond.saturating_sub(half);
-        let remark = (lost > 0).then(|| {
+        let left_out = beyond.saturating_sub(half);
+        let remark = (left_out > 0).then(|| {
             Ok(Bytes::from(format!(
-                "\n\n[dayfly: {lost} bytes were left out here; the beginning and the end are kept]\n\n"
+                "\n\n[dayfly: {left_out} bytes were left out here; the beginning and the end are kept]\n\n"
             )))
         });
+        let full = (self.lost > 0).then(|| {
+            let lost = self.lost;
+            Ok(Bytes::from(format!("\n\n[dayfly: {lost} bytes are missing, as the machine's disk was full]\n")))
+        });
         let read = |range| ranges(range).map(|(at, bytes)| self.read(at, bytes));
-        read(head).chain(remark).chain(read(old)).chain(read(new))
+        read(head).chain(remark).chain(read(old)).chain(read(new)).chain(full)
     }
 
     fn read(&self, at: u64, bytes: u64) -> std::io::Result<Bytes> {
@@ -108,9 +130,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut capture = Capture { half, ..Capture::create(&dir.path().join("log")).unwrap() };
         for write in writes {
-            capture.write(write).unwrap();
+            capture.write(write);
         }
-        capture.pieces().map(|piece| String::from_utf8(piece.unwrap().to_vec()).unwrap()).collect()
+        capture.view().unwrap().pieces().map(|piece| String::from_utf8(piece.unwrap().to_vec()).unwrap()).collect()
     }
 
     #[test]
@@ -130,7 +152,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut capture = Capture::create(&dir.path().join("log")).unwrap();
         for n in 0..100 {
-            capture.write(format!("line {n}\n").as_bytes()).unwrap();
+            capture.write(format!("line {n}\n").as_bytes());
         }
         let last = capture.last_lines();
         assert!(last.starts_with("line 88\n") && last.ends_with("line 99"), "{last}");

@@ -46,6 +46,14 @@ pub fn judge(
             bytes >> 20,
             memory_limit_mib.unwrap_or_default()
         )),
+        (End::KilledForMemory, _) => failed(match memory_limit_mib {
+            Some(mib) => format!(
+                "the program was killed: with what it started it took more than the {mib} MiB of memory that it may use"
+            ),
+            None => "the program was killed, as its machine had no memory left; run fewer at once (--slots), or take \
+                     machines with more"
+                .to_owned(),
+        }),
         // It may have ended well on being asked to: what it left then is not known to be whole.
         (_, Some(Why::Draining)) => Err(Failure::Stopped),
         (_, Some(Why::TimeIsUp(limit))) => {
@@ -83,7 +91,7 @@ mod tests {
     use super::*;
 
     fn text(end: End, asked: Option<Why>) -> Result<(), Failure> {
-        judge(&Report { end, cpu_ms: 0, peak_memory_bytes: 0, left_behind: 0 }, asked, Some(10), "oh\nno")
+        judge(&Report::of(end), asked, Some(10), "oh\nno")
     }
 
     #[test]
@@ -95,6 +103,7 @@ mod tests {
             (End::Exit(3), None, "exit code 3"),
             (End::Signal(11), None, "SIGSEGV"),
             (End::OutOfMemory(11 << 20), None, "11 MiB"),
+            (End::KilledForMemory, None, "more than the 10 MiB"),
             (End::Stopped, Some(Why::TimeIsUp(Duration::from_secs(7))), "limit of 7 s"),
             (End::Exit(0), Some(Why::TimeIsUp(Duration::from_secs(7))), "limit of 7 s"),
         ] {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
-use crate::processor::{Failure, Scratch};
+use crate::processor::{Failure, Scratch, on_disk};
 use crate::supervisor::User;
 
 /// The folders of one task's program, and beside them what is the agent's alone. Removed when dropped.
@@ -22,7 +22,7 @@ impl Room {
     pub fn make(scratch: Scratch, user: Option<User>) -> Result<Self, Failure> {
         let room = Self { scratch, user };
         let made = room.make_folders();
-        made.map_err(|e| Failure::Refused(format!("{} cannot be made ready: {e}", room.scratch.path().display())))?;
+        made.map_err(|e| on_disk(&format!("{} cannot be made ready", room.scratch.path().display()), &e))?;
         Ok(room)
     }
 

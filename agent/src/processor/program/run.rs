@@ -7,13 +7,15 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use dayfly_shared::clock::Moment;
+use dayfly_shared::records::Usage;
+use futures::future::BoxFuture;
 use rustix::fs::statvfs;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 
 use super::outcome::{self, Why};
 use super::{Capture, Program, Room, environment};
-use crate::processor::{Failure, TaskIo};
+use crate::processor::{Failure, TaskIo, on_disk};
 use crate::supervisor::{End, Order, Report, WORD};
 
 /// A log under way is put for readers now and then: often while it is small, as a put costs as much as five heartbeats.
@@ -65,29 +67,31 @@ impl Program {
     /// # Errors
     /// What went wrong, in words; a program that was stopped has left its checkpoint.
     pub async fn run(&self, task: &mut TaskIo, room: Room, launch: Launch) -> Result<Room, Failure> {
-        let broken = |e: io::Error| Failure::Refused(format!("the program's log cannot be written: {e}"));
+        let broken = |e: io::Error| on_disk("the program's log cannot be written", &e);
         let mut log = Capture::create(&room.log()).map_err(broken)?;
         let (report, asked, room) = match self.attend(task, room, launch, &mut log).await {
             Ok(ended) => ended,
             Err(error) => {
-                let error = format!("the supervisor {} failed: {error}", self.workshop.supervisor.display());
-                return Err(Failure::Refused(error));
+                return Err(on_disk(&format!("the supervisor {} failed", self.workshop.supervisor.display()), &error));
             }
         };
         if report.left_behind > 0 {
             tracing::warn!(task = %task.task.id, left_behind = report.left_behind, "the program left processes; killed");
         }
         tracing::info!(
-            task = %task.task.id, end = ?report.end, cpu_ms = report.cpu_ms,
+            task = %task.task.id, end = ?report.end, cpu_ms = report.cpu_ms, wall_ms = report.wall_ms,
             peak_memory_bytes = report.peak_memory_bytes, "the program ended"
         );
+        let Report { peak_memory_bytes, cpu_ms, wall_ms, .. } = report;
+        task.note_usage(Usage { peak_memory_bytes, cpu_ms, wall_ms });
         let verdict = outcome::judge(&report, asked, self.settings.memory_limit_mib, &log.last_lines());
         let remark = match &verdict {
             Ok(()) => None,
             Err(failure) => Some(failure.to_string()),
         };
         if log.written() > 0 || remark.is_some() {
-            task.put_log(&log, Some(remark.as_deref().unwrap_or("the program ended well"))).await;
+            task.put_log(&log.view().map_err(broken)?, Some(remark.as_deref().unwrap_or("the program ended well")))
+                .await;
         }
         if verdict == Err(Failure::Stopped) {
             match super::checkpoint::save(task, &room).await {
@@ -100,7 +104,7 @@ impl Program {
 
     async fn attend(
         &self,
-        task: &mut TaskIo,
+        task: &TaskIo,
         room: Room,
         launch: Launch,
         log: &mut Capture,
@@ -109,6 +113,7 @@ impl Program {
         let began = clock.now();
         let over = began.at.after(self.time_limit);
         let deadline = began.wall.after(self.time_limit);
+        let scope = self.workshop.cgroups.get().and_then(Option::as_ref);
         let order = Order {
             argv: launch.argv,
             folder: launch.folder,
@@ -116,8 +121,10 @@ impl Program {
             user: self.workshop.user,
             grace: self.settings.stop_grace(),
             memory_limit_bytes: self.settings.memory_limit_mib.map(|mib| u64::from(mib) << 20),
+            scope: scope.map(|cgroups| cgroups.scope(&task.attempt.to_string())),
             report: room.report(),
         };
+        order.keep_room_for_the_report()?;
         let mut child = self.start(&order, launch.stdout.as_deref().map(File::create).transpose()?)?;
         let (mut line, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         if let Some(line) = &mut line {
@@ -129,31 +136,34 @@ impl Program {
         let (mut stdout, mut stderr) = (Pipe::new(stdout), Pipe::new(stderr));
         let (mut asked, mut drained) = (None, None);
         let (mut next_log, mut logged) = (began.at.after(LOG_EVERY), 0);
+        let mut next_look = began.at.after(DISK_LOOK);
+        // Beside all else: a store that does not answer must not keep a program beyond its time.
+        let mut shipping: Option<BoxFuture<'_, ()>> = None;
         while stdout.is_open() || stderr.is_open() {
             let now = clock.now().at;
             let drain_at = drained.map(|deadline: Moment| self.stop_at(deadline, now));
-            let wake = [Some(over), drain_at].into_iter().flatten().filter(|_| asked.is_none()).min();
-            let wait = wake.map_or(DISK_LOOK, |at| at.since(now).min(DISK_LOOK));
-            let why = tokio::select! {
+            let ends = [Some(over), drain_at].into_iter().flatten().filter(|_| asked.is_none());
+            let wake = ends.chain([next_look]).min().unwrap_or(next_look);
+            // What a program writes comes last but for the clock, which is read in any case: one that never stops writing
+            // is looked after as well.
+            tokio::select! {
                 biased;
-                piece = stdout.read() => {
-                    log.write(&piece)?;
-                    None
-                }
-                piece = stderr.read() => {
-                    log.write(&piece)?;
-                    None
-                }
-                deadline = task.drained(), if drained.is_none() => {
-                    drained = Some(deadline);
-                    None
-                }
-                () = clock.sleep(wait) => match clock.now().at {
-                    now if now >= over => Some(Why::TimeIsUp(self.time_limit)),
-                    now if drain_at.is_some_and(|at| now >= at) => Some(Why::Draining),
-                    _ if self.fills_the_disk(running.room.as_ref()) => Some(Why::DiskFull),
-                    _ => None,
-                },
+                deadline = task.drained(), if drained.is_none() => drained = Some(deadline),
+                () = done(&mut shipping) => shipping = None,
+                piece = stdout.read() => log.write(&piece),
+                piece = stderr.read() => log.write(&piece),
+                () = clock.sleep(wake.since(now)) => {}
+            }
+            let now = clock.now().at;
+            let why = if now >= over {
+                Some(Why::TimeIsUp(self.time_limit))
+            } else if drain_at.is_some_and(|at| now >= at) {
+                Some(Why::Draining)
+            } else if now >= next_look {
+                next_look = now.after(DISK_LOOK);
+                self.fills_the_disk(running.room.as_ref()).then_some(Why::DiskFull)
+            } else {
+                None
             };
             if let (Some(why), None) = (why, asked) {
                 asked = Some(why);
@@ -162,16 +172,18 @@ impl Program {
                     let _ = line.write_all(b"!").await;
                 }
             }
-            let now = clock.now().at;
-            if now >= next_log {
+            if now >= next_log && shipping.is_none() {
                 if log.written() > logged {
                     logged = log.written();
-                    task.put_log(log, None).await;
+                    let view = log.view()?;
+                    shipping = Some(Box::pin(async move { task.put_log(&view, None).await }));
                 }
                 let pause = if logged > LONG_LOG_BYTES { LONG_LOG_EVERY } else { LOG_EVERY };
-                next_log = clock.now().at.after(pause);
+                next_log = now.after(pause);
             }
         }
+        // The whole of it follows.
+        drop(shipping);
         if let Some(child) = &mut running.child {
             child.wait().await?;
         }
@@ -179,9 +191,19 @@ impl Program {
         let room = running.room.take().ok_or(io::ErrorKind::NotFound)?;
         let report = match std::fs::read(room.report()) {
             Ok(report) => serde_json::from_slice(&report)?,
-            // Somebody killed the supervisor. What it supervised may live; it is not trusted to have ended well.
-            Err(_) => Report { end: End::Signal(9), cpu_ms: 0, peak_memory_bytes: 0, left_behind: 0 },
+            // Somebody killed the supervisor. What it supervised may live, unless it is in a group of its own; it is not
+            // trusted to have ended well.
+            Err(_) => {
+                if let Some(scope) = order.scope {
+                    scope.put_away(clock).await;
+                }
+                Report::of(End::Signal(9))
+            }
         };
+        // A program may come to its end by a full disk before anybody looks.
+        if asked.is_none() && report.end != End::Exit(0) && self.fills_the_disk(Some(&room)) {
+            asked = Some(Why::DiskFull);
+        }
         Ok((report, asked, room))
     }
 
@@ -211,6 +233,14 @@ impl Program {
         let mine = room.map_or(0, Room::size);
         let most = Room::all(work_dir).map(|folder| super::room::size_of(&folder)).max().unwrap_or(0);
         mine >= most
+    }
+}
+
+/// Completes when what is under way is done.
+async fn done(work: &mut Option<BoxFuture<'_, ()>>) {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
     }
 }
 
