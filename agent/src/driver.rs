@@ -147,6 +147,8 @@ pub struct Settings {
     pub linger: bool,
     /// With how long a wait, at most, the first claim is made: fleets boot together.
     pub boot_spread: Duration,
+    /// How long the agent waits on a suspended job for somebody to resume it, before it ends.
+    pub suspended_wait: Duration,
     /// After how long without an answer from the store the agent ends.
     pub give_up_after: Duration,
     /// From which size on an output goes up in parts.

@@ -138,6 +138,7 @@ impl Life {
             supervisor: std::env::current_exe()
                 .unwrap_or_else(|_| std::env::args_os().next().unwrap_or_default().into()),
             user: resolved.user,
+            metadata: resolved.metadata.clone().map(|imds| imds as Arc<dyn InstanceMetadata>),
             cgroups: Arc::default(),
             clock: Arc::clone(&self.clock),
         };

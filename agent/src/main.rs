@@ -6,10 +6,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use dayfly_agent::life;
 use dayfly_agent::options::Options;
+use dayfly_agent::processor::wall;
 use dayfly_agent::supervisor;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|word| word == wall::WORD) {
+        return wall::try_metadata();
+    }
     let supervises = arguments.get(1).is_some_and(|word| word == supervisor::WORD);
     let mut builder = match supervises {
         // One a task: it is to cost nothing.

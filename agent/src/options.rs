@@ -27,6 +27,9 @@ const BOOT_SPREAD: Duration = Duration::from_millis(300);
 /// Between two tries to read the user data.
 const METADATA_AGAIN: Duration = Duration::from_secs(2);
 
+/// Ten minutes: for somebody who is watching to mend what is wrong; then a machine that waits is a waste.
+const SUSPENDED_WAIT: u64 = 600;
+
 const POWER_OFF: &str = "power-off";
 const POWER_OFF_VARIABLE: &str = "DAYFLY_POWER_OFF";
 const CONSOLE: &str = "console";
@@ -95,6 +98,9 @@ pub struct Options {
     /// Seconds without an answer from the store after which the agent ends
     #[arg(long, env = "DAYFLY_GIVE_UP_AFTER", value_name = "SECONDS", default_value_t = 900, help_heading = "Machine")]
     give_up_after: u64,
+    /// Seconds that the agent waits on a suspended job for somebody to resume it, before it ends
+    #[arg(long, env = "DAYFLY_SUSPENDED_WAIT", value_name = "SECONDS", default_value_t = SUSPENDED_WAIT, help_heading = "Machine")]
+    suspended_wait: u64,
     /// Run tasks' programs as this user, by name or number
     #[arg(long, env = "DAYFLY_RUN_AS", value_name = "USER", help_heading = "Machine")]
     run_as: Option<String>,
@@ -218,6 +224,7 @@ impl Options {
                 slots: self.slots.map(NonZeroU32::get).or(data.slots).unwrap_or(cores),
                 linger: self.linger || data.linger,
                 boot_spread: BOOT_SPREAD,
+                suspended_wait: Duration::from_secs(self.suspended_wait),
                 give_up_after: Duration::from_secs(self.give_up_after),
                 part_bytes: PART_BYTES,
                 whole_row: WHOLE_ROW,

@@ -28,7 +28,7 @@ use command::Command;
 use program::Program;
 use python::Python;
 
-pub use program::Workshop;
+pub use program::{Workshop, wall};
 pub use sink::{PART_BYTES, Staged, StagedBody};
 pub use task_io::{Around, OpenUpload, Place, Scratch, TaskIo, Waiting};
 pub use xor::{Xor, xor_in_place};

@@ -110,6 +110,7 @@ impl World {
             work_dir: std::env::temp_dir(),
             supervisor: "unused: these jobs run no programs".into(),
             user: None,
+            metadata: None,
             cgroups: Arc::default(),
             clock: Arc::clone(&self.clock),
         };
@@ -131,6 +132,7 @@ impl World {
             slots: 2,
             linger,
             boot_spread: Duration::from_millis(20),
+            suspended_wait: Duration::from_secs(600),
             give_up_after: Duration::from_secs(600),
             part_bytes: processor::PART_BYTES,
             whole_row: dayfly_shared::claim::WHOLE_ROW,

@@ -1,5 +1,7 @@
 //! `dayfly clean`: removes what interrupted work left behind. Never inputs, outputs, results, the plan.
 
+mod programs;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -66,6 +68,10 @@ struct Rubbish {
     semaphores: Vec<Entry>,
     /// Standby seats whose holder has not renewed for longer than the lease.
     seats: Vec<Entry>,
+    /// Checkpoints of tasks that are decided.
+    checkpoints: Vec<Entry>,
+    /// Files of attempts that no manifest names, and none will, with the store of their bucket.
+    attempt_files: Vec<(Arc<dyn Store>, Entry)>,
 }
 
 impl Rubbish {
@@ -102,16 +108,22 @@ impl Rubbish {
             let found = found.filter(|u| ours.contains(&u.key) && old(age(served, u.initiated)));
             uploads.extend(found.map(|upload| (Arc::clone(&store), upload)));
         }
-        Ok(Self { uploads, scratch, semaphores, seats })
+        let checkpoints = programs::checkpoints(observer).await?;
+        let attempt_files = programs::attempt_files(parts, observer, snapshot, older_than).await?;
+        Ok(Self { uploads, scratch, semaphores, seats, checkpoints, attempt_files })
     }
 
     fn is_empty(&self) -> bool {
-        self.uploads.is_empty() && self.scratch.is_empty() && self.semaphores.is_empty() && self.seats.is_empty()
+        let objects = [&self.scratch, &self.semaphores, &self.seats, &self.checkpoints];
+        self.uploads.is_empty() && self.attempt_files.is_empty() && objects.iter().all(|kind| kind.is_empty())
     }
 
     async fn remove(&self, parts: &Parts, store: &Arc<dyn Store>) -> Result<u64> {
         let mut removed = 0;
-        for entry in self.semaphores.iter().chain(&self.seats).chain(&self.scratch) {
+        for entry in self.semaphores.iter().chain(&self.seats).chain(&self.scratch).chain(&self.checkpoints) {
+            removed += u64::from(write::delete(parts, &**store, &entry.key, &entry.etag).await?);
+        }
+        for (store, entry) in &self.attempt_files {
             removed += u64::from(write::delete(parts, &**store, &entry.key, &entry.etag).await?);
         }
         for (store, upload) in &self.uploads {
@@ -130,6 +142,8 @@ struct CleanReport {
     scratch: Vec<String>,
     semaphores: Vec<String>,
     seats: Vec<String>,
+    checkpoints: Vec<String>,
+    attempt_files: Vec<String>,
     removed: u64,
 }
 
@@ -142,6 +156,8 @@ impl CleanReport {
             scratch: keys(&rubbish.scratch),
             semaphores: keys(&rubbish.semaphores),
             seats: keys(&rubbish.seats),
+            checkpoints: keys(&rubbish.checkpoints),
+            attempt_files: rubbish.attempt_files.iter().map(|(store, e)| store.place(&e.key)).collect(),
             removed: 0,
         }
     }
@@ -154,6 +170,8 @@ impl fmt::Display for CleanReport {
             ("scratch object", &self.scratch),
             ("semaphore whose result stands", &self.semaphores),
             ("standby seat of an agent that is gone", &self.seats),
+            ("checkpoint of a task that is decided", &self.checkpoints),
+            ("output file of an attempt that was not committed", &self.attempt_files),
         ];
         if kinds.iter().all(|(_, keys)| keys.is_empty()) {
             return write!(f, "{}: nothing to remove", self.job);

@@ -64,8 +64,9 @@ async fn command(parts: &Parts, args: &ControlArgs, state: ControlState) -> Resu
     let location = parts.settings.job(args.job.job.as_ref())?;
     let job = parts.job(&location, Patience::Brief).await?;
     // A typing error in the job's name must not leave a control.json anywhere.
-    Observer::new(job.clone()).look().await?;
-    let report = tell(parts, &job, state, args.why.as_deref()).await?;
+    let snapshot = Observer::new(job.clone()).look().await?;
+    let mut report = tell(parts, &job, state, args.why.as_deref()).await?;
+    report.live_agents = Some(snapshot.live_agents());
     parts.output().result(&report);
     Ok(Exit::Done)
 }
@@ -92,7 +93,7 @@ pub async fn tell(parts: &Parts, job: &JobBucket, state: ControlState, why: Opti
         })
     });
     let changed = changed.await?;
-    Ok(ControlReport { job: job.location.clone(), state, before, changed })
+    Ok(ControlReport { job: job.location.clone(), state, before, changed, live_agents: None })
 }
 
 /// Writes into a job's control what it may cost: whoever watches it drains it there.
@@ -148,6 +149,8 @@ pub struct ControlReport {
     state: ControlState,
     before: ControlState,
     changed: bool,
+    /// Agents that see it, where somebody counted them.
+    live_agents: Option<u64>,
 }
 
 impl fmt::Display for ControlReport {
@@ -159,6 +162,10 @@ impl fmt::Display for ControlReport {
                     "may run again; agents that have ended stay so: dayfly launch starts new ones"
                 }
                 ControlState::Cancelled => "may run again; its agents have ended: dayfly launch starts new ones",
+                _ if self.live_agents == Some(0) => {
+                    "may run again; no agent waits for it any more (those of a suspended job end after ten minutes): dayfly \
+                     launch starts new ones"
+                }
                 _ => "runs again: agents see it within a heartbeat, a third of a lease",
             },
             (ControlState::Paused | ControlState::Suspended, false) => "is paused already",

@@ -13,10 +13,11 @@ pub const DEFAULT_LIFETIME_SECONDS: u64 = 12 * 3600;
 const SCRIPT: &str = include_str!("../../ami/boot.sh");
 
 /// Where each file goes, its mode, its content.
-const FILES: [(&str, &str, &str); 10] = [
+const FILES: [(&str, &str, &str); 11] = [
     ("/usr/local/lib/dayfly/power-off", "755", include_str!("../../ami/lib/power-off")),
     ("/usr/local/lib/dayfly/lifetime", "755", include_str!("../../ami/lib/lifetime")),
     ("/usr/local/lib/dayfly/scratch", "755", include_str!("../../ami/lib/scratch")),
+    ("/usr/local/lib/dayfly/wall", "755", include_str!("../../ami/lib/wall")),
     ("/usr/lib/sysusers.d/dayfly.conf", "644", include_str!("../../ami/units/dayfly.conf")),
     ("/etc/systemd/system/dayfly-agent.service", "644", include_str!("../../ami/units/dayfly-agent.service")),
     ("/etc/systemd/system/dayfly-poweroff.service", "644", include_str!("../../ami/units/dayfly-poweroff.service")),

@@ -240,6 +240,16 @@ impl Keys {
         self.key(format_args!("wheels/{name}.tar"))
     }
 
+    /// Where checkpoints lie.
+    pub fn checkpoints(&self) -> String {
+        self.key("checkpoints/")
+    }
+
+    /// The task of a checkpoint.
+    pub fn parse_checkpoint(&self, key: &str) -> Option<TaskId> {
+        key.strip_prefix(&self.checkpoints())?.strip_suffix(".tar")?.split('.').next()?.parse().ok()
+    }
+
     /// What a stopped attempt at a task left for the next one.
     pub fn checkpoint(&self, task: TaskId, slug: Option<&str>) -> String {
         self.key(format_args!("checkpoints/{}.tar", with_slug(task, slug)))

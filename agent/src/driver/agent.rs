@@ -74,6 +74,8 @@ pub struct Tally {
     /// Slots that hold a chunk or are about to.
     pub active: u32,
     pub state: Option<AgentState>,
+    /// Since when the job has been seen to be suspended.
+    pub suspended_since: Option<Moment>,
     /// What decided how the agent ends; the first to speak is heard.
     pub ending: Option<Ending>,
     /// When the store last answered.

@@ -66,10 +66,13 @@ pub async fn read_control(agent: &Agent) {
                 None => (ControlState::Running, None),
             };
             let why = why.unwrap_or_else(|| "no reason given".to_owned());
+            if state != ControlState::Suspended {
+                agent.tally().suspended_since = None;
+            }
             match state {
                 ControlState::Running => agent.order(Orders::Work),
                 ControlState::Paused => agent.order(Orders::Pause(format!("paused: {why}"))),
-                ControlState::Suspended => agent.order(Orders::Pause(format!("suspended: {why}"))),
+                ControlState::Suspended => agent.order(suspended(agent, &why)),
                 ControlState::Draining if matches!(agent.orders().see(), Orders::Drain { .. }) => {}
                 // Finishing is the point: a task gets the time that it may take at all.
                 ControlState::Draining => agent.order(Orders::Drain {
@@ -86,6 +89,18 @@ pub async fn read_control(agent: &Agent) {
         // Unreadable is not "running": hold still until somebody mends it.
         Err(error) => agent.order(Orders::Pause(error.to_string())),
     }
+}
+
+/// A suspended job waits for a person, and a machine that waits costs money: not for long.
+fn suspended(agent: &Agent, why: &str) -> Orders {
+    let now = agent.now().at;
+    let since = *agent.tally().suspended_since.get_or_insert(now);
+    let wait = agent.settings.suspended_wait;
+    if now.since(since) < wait {
+        return Orders::Pause(format!("suspended: {why}"));
+    }
+    let why = format!("the job is suspended, and nobody resumed it within {} s: {why}", wait.as_secs());
+    Orders::Drain { why, deadline: now }
 }
 
 /// Writes the agent's record; it is nobody else's, so whatever stands there is overwritten.

@@ -58,7 +58,7 @@ impl Command {
 #[async_trait]
 impl Processor for Command {
     async fn prepare(&self, job: &JobBucket) -> Result<(), Failure> {
-        self.program.prepare();
+        self.program.prepare()?;
         let template = Template::parse(&self.argv).map_err(|e| Failure::Refused(e.to_string()))?;
         let settings = self.program.settings();
         let files = SharedFiles::fetch(job, &settings.files, &self.program.workshop().work_dir).await?;

@@ -11,6 +11,7 @@ mod outputs;
 mod room;
 mod run;
 mod shared_files;
+pub mod wall;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -23,11 +24,12 @@ use dayfly_shared::work::ProgramSettings;
 
 use super::{Failure, TaskIo};
 use crate::cgroup::Cgroups;
+use crate::instance::InstanceMetadata;
 use crate::supervisor::User;
 
 pub use capture::{Capture, LogView};
 pub use environment::path as search_path;
-pub use room::Room;
+pub use room::{Room, open_to_read};
 pub use run::Launch;
 pub use shared_files::SharedFiles;
 
@@ -83,6 +85,8 @@ pub struct Workshop {
     pub supervisor: PathBuf,
     /// Who programs run as, if not as the agent.
     pub user: Option<User>,
+    /// The metadata service of the instance, where there is one: programs of another user are cut off from it.
+    pub metadata: Option<Arc<dyn InstanceMetadata>>,
     /// Control groups for programs, once the first is made ready; none where they cannot be had.
     pub cgroups: Arc<OnceLock<Option<Cgroups>>>,
     /// Time.
@@ -122,7 +126,13 @@ impl Program {
     }
 
     /// Makes ready what programs share on this machine.
-    pub fn prepare(&self) {
+    ///
+    /// # Errors
+    /// A metadata service that programs would reach.
+    pub fn prepare(&self) -> Result<(), Failure> {
+        if let (Some(user), Some(_)) = (self.workshop.user, &self.workshop.metadata) {
+            wall::hold(&self.workshop.supervisor, user)?;
+        }
         self.workshop.cgroups.get_or_init(|| match Cgroups::take() {
             Ok(cgroups) => {
                 tracing::info!("programs run in control groups of their own");
@@ -133,6 +143,7 @@ impl Program {
                 None
             }
         });
+        Ok(())
     }
 
     /// Fills the room's checkpoint folder with what a stopped attempt left.

@@ -15,7 +15,7 @@ use dayfly_shared::work::ContentHash;
 
 use super::archive;
 use super::command::Command;
-use super::program::{Program, SharedFiles, find_program, search_path};
+use super::program::{Program, SharedFiles, find_program, open_to_read, search_path};
 use super::put::{fetch_file, put_file_once};
 use super::{Failure, Processor, TaskIo};
 use tool::Tool;
@@ -82,6 +82,14 @@ impl Processor for Python {
             )));
         }
         site.install(job).await?;
+        let workshop = self.program.workshop();
+        if workshop.user.is_some() {
+            let folder = workshop.work_dir.join("python");
+            open_to_read(&folder).map_err(|e| {
+                let folder = folder.display();
+                Failure::Refused(format!("{folder} cannot be opened to the user that runs programs: {e}"))
+            })?;
+        }
         let command = self.command(&site);
         command.prepare(job).await?;
         let _ = self.ready.set(command);

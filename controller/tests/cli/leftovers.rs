@@ -62,3 +62,54 @@ async fn the_seat_of_an_agent_that_is_gone_goes_and_one_in_use_stays() {
     let seats: Vec<String> = files(&rig.at("")).into_iter().filter(|name| name.starts_with("standby/")).collect();
     assert_eq!(seats, ["standby/0002.json"]);
 }
+
+fn a_week_after_1970(path: &std::path::Path) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(604_800)).unwrap();
+}
+
+/// A manifest is write-once, so what it does not name never counts; without one, only what can no more get one goes.
+#[tokio::test]
+async fn files_of_attempts_that_lost_go_and_those_that_may_be_committed_stay() {
+    let rig = Rig::new();
+    std::fs::create_dir_all(rig.at("")).unwrap();
+    let list = rig.file("list.txt", "won\nlost\nyoung\nopen\n");
+    rig.dayfly(&["seed", "--tasks", &list, "--shell", "echo {name} > {output_dir}/x"]).ok();
+    rig.plan(&["won", "lost", "young", "open"]).await;
+    rig.done(1, "won").await;
+    rig.given_up(2, "lost", "no").await;
+    rig.given_up(3, "young", "no").await;
+    let store = rig.store("dayfly");
+    let put = async |key: &str, body: &'static [u8]| {
+        store.put(key, Bytes::from_static(body), &Attributes::default(), &Condition::Create).await.unwrap();
+    };
+    let (first, second) = ("1-0000000000000001-1", "2-0000000000000002-1");
+    for (name, attempt) in [("won", first), ("won", second), ("lost", first), ("young", first), ("open", first)] {
+        put(&format!("out/{name}/{attempt}/x"), b"x").await;
+    }
+    a_week_after_1970(&rig.at(&format!("out/lost/{first}/x")));
+    a_week_after_1970(&rig.at(&format!("out/open/{first}/x")));
+    put(
+        "out/won/manifest.json",
+        br#"{"schema": 1, "task": "0001-0000001", "name": "won", "attempt": "2-0000000000000002-1",
+             "files": [{"path": "x", "bytes": 1, "checksum": "crc32:AAAAAA=="}]}"#,
+    )
+    .await;
+    for checkpoint in ["checkpoints/0001-0000001.won.tar", "checkpoints/0001-0000004.open.tar"] {
+        put(checkpoint, b"x").await;
+    }
+    let report = rig.dayfly(&["clean", "--older-than", "0s", "--yes", "--json"]).ok().json();
+    assert_eq!(report["attempt_files"], serde_json::json!([format!("s3://dayfly/out/won/{first}/x")]), "{report}");
+    assert_eq!(report["checkpoints"], serde_json::json!(["checkpoints/0001-0000001.won.tar"]), "{report}");
+    rig.done(4, "open").await;
+    rig.dayfly(&["clean", "--older-than", "0s", "--yes"]).ok();
+    let left: Vec<String> = files(&rig.at("")).into_iter().filter(|name| name.starts_with("out/")).collect();
+    let kept = [
+        "open/1-0000000000000001-1/x",
+        "won/2-0000000000000002-1/x",
+        "won/manifest.json",
+        "young/1-0000000000000001-1/x",
+    ];
+    assert_eq!(left, kept.map(|name| format!("out/{name}")), "what is young may be on its way still");
+    assert!(!files(&rig.at("")).iter().any(|name| name.starts_with("checkpoints/")));
+}

@@ -124,6 +124,13 @@ impl Ledger {
         self.closed.contains(&chunk)
     }
 
+    /// Whether nothing more is done for a task: its chunk is closed, or it was given up.
+    pub fn is_decided(&self, task: TaskId) -> bool {
+        let segment = task.segment.checked_sub(1).and_then(|n| self.segments.get(n as usize));
+        let chunk = segment.and_then(|s| s.segment.chunk_of(task.line));
+        self.has_dead_letter(task) || chunk.is_some_and(|chunk| self.is_closed(chunk))
+    }
+
     /// How many results are known.
     pub fn closed_count(&self) -> usize {
         self.closed.len()

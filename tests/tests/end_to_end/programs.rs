@@ -1,10 +1,12 @@
 //! Jobs whose tasks are programs: what they get, what they leave, how they end.
 
 mod endings;
+mod hard;
 mod limits;
 mod outputs;
 mod python;
 mod stops;
+mod wall;
 
 use std::path::{Path, PathBuf};
 

@@ -56,7 +56,7 @@ fn an_instance_store_becomes_the_agents_folder() {
         let said = guest.powered_off().await;
         expect(
             &said,
-            &["dayfly: scratch files go to /dev/nvme", "the agent works on /dev/nvme", "ext4", "owned by dayfly:700"],
+            &["dayfly: scratch files go to /dev/nvme", "the agent works on /dev/nvme", "ext4", "owned by dayfly:711"],
         );
         let root =
             said.contains("the agent works on /dev/nvme0n1p3") || said.contains("the agent works on /dev/nvme1n1p3");

@@ -8,3 +8,4 @@ mod disks;
 mod ends;
 mod figures;
 mod guest;
+mod programs;

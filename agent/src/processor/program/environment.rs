@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use dayfly_shared::clock::Timestamp;
 use dayfly_shared::work::ProgramSettings;
+use serde::Deserialize;
 
 use super::Room;
+use crate::instance::InstanceMetadata;
 use crate::processor::TaskIo;
 
 /// Where programs are looked for if the agent knows no better.
@@ -46,4 +48,66 @@ pub fn of(settings: &ProgramSettings, room: &Room, task: &TaskIo, deadline: Time
     }
     all.extend(settings.environment.clone());
     all
+}
+
+/// The credentials of the instance's role, for a program that is to have them and cannot ask for them itself. They hold for
+/// some hours (EC2 user guide, "Retrieve security credentials from instance metadata").
+///
+/// # Errors
+/// A service that does not answer, a machine without a role.
+pub async fn of_the_role(metadata: &dyn InstanceMetadata) -> Result<BTreeMap<String, String>, String> {
+    const PATH: &str = "iam/security-credentials/";
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Credentials {
+        access_key_id: String,
+        secret_access_key: String,
+        token: String,
+    }
+    let role = metadata.value(PATH).await?.ok_or("the machine has no role (instance profile)")?;
+    let role = role.lines().next().unwrap_or_default();
+    let text = metadata.value(&format!("{PATH}{role}")).await?.ok_or(format!("the role {role} has no credentials"))?;
+    // What they are is nobody's to read in a log.
+    let keys: Credentials = serde_json::from_str(&text).map_err(|_| format!("the credentials of {role} are none"))?;
+    let named = [
+        ("AWS_ACCESS_KEY_ID", keys.access_key_id),
+        ("AWS_SECRET_ACCESS_KEY", keys.secret_access_key),
+        ("AWS_SESSION_TOKEN", keys.token),
+    ];
+    Ok(named.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+
+    struct Service(Option<&'static str>);
+
+    #[async_trait]
+    impl InstanceMetadata for Service {
+        async fn user_data(&self) -> Result<Option<String>, String> {
+            Ok(None)
+        }
+
+        async fn value(&self, name: &str) -> Result<Option<String>, String> {
+            Ok(match name {
+                "iam/security-credentials/" => Some("a-role".to_owned()),
+                "iam/security-credentials/a-role" => self.0.map(str::to_owned),
+                _ => None,
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_to_have_the_roles_credentials_gets_them() {
+        let text =
+            r#"{"Code": "Success", "AccessKeyId": "A", "SecretAccessKey": "S", "Token": "T", "Expiration": "x"}"#;
+        let given = of_the_role(&Service(Some(text))).await.unwrap();
+        let given: Vec<&str> = given.values().map(String::as_str).collect();
+        assert_eq!(given, ["A", "S", "T"]);
+        assert!(of_the_role(&Service(None)).await.unwrap_err().contains("a-role"));
+        let error = of_the_role(&Service(Some("{\"SecretAccessKey\": \"secret\"}"))).await.unwrap_err();
+        assert!(!error.contains("secret\""), "{error}");
+    }
 }

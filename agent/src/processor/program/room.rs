@@ -122,3 +122,24 @@ pub fn size_of(folder: &Path) -> u64 {
         .map(|(path, meta)| if meta.is_dir() { size_of(&path) } else { meta.blocks() * BLOCK })
         .sum()
 }
+
+/// Lets everybody read what is below `folder`, whatever the agent's umask is; links stay as they are.
+///
+/// # Errors
+/// The first that cannot be changed.
+pub fn open_to_read(folder: &Path) -> io::Result<()> {
+    let meta = fs::symlink_metadata(folder)?;
+    if meta.is_symlink() {
+        return Ok(());
+    }
+    let own = meta.permissions().mode();
+    // Who may run it, as the owner may.
+    let more = if own & 0o100 != 0 { 0o055 } else { 0o044 };
+    fs::set_permissions(folder, fs::Permissions::from_mode(own | more))?;
+    if meta.is_dir() {
+        for entry in fs::read_dir(folder)? {
+            open_to_read(&entry?.path())?;
+        }
+    }
+    Ok(())
+}

@@ -114,10 +114,17 @@ impl Program {
         let over = began.at.after(self.time_limit);
         let deadline = began.wall.after(self.time_limit);
         let scope = self.workshop.cgroups.get().and_then(Option::as_ref);
+        let mut environment = environment::of(&self.settings, &room, task, deadline);
+        if let (true, Some(_), Some(metadata)) =
+            (self.settings.with_credentials, self.workshop.user, &self.workshop.metadata)
+            && !environment.contains_key("AWS_ACCESS_KEY_ID")
+        {
+            environment.extend(environment::of_the_role(&**metadata).await.map_err(io::Error::other)?);
+        }
         let order = Order {
             argv: launch.argv,
             folder: launch.folder,
-            environment: environment::of(&self.settings, &room, task, deadline),
+            environment,
             user: self.workshop.user,
             grace: self.settings.stop_grace(),
             memory_limit_bytes: self.settings.memory_limit_mib.map(|mib| u64::from(mib) << 20),

@@ -37,6 +37,9 @@ impl SharedFiles {
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(broken)?;
             }
+            for parent in path.ancestors().skip(1).take_while(|parent| *parent != folder) {
+                fs::set_permissions(parent, fs::Permissions::from_mode(0o755)).map_err(broken)?;
+            }
             fetch(job, file, &path).await?;
             let mode = if file.executable { 0o555 } else { 0o444 };
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(broken)?;

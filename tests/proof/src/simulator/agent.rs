@@ -167,6 +167,7 @@ pub fn parts(
         slots: birth.slots,
         linger: false,
         boot_spread: birth.boot_spread,
+        suspended_wait: Duration::from_secs(600),
         give_up_after: birth.give_up_after,
         part_bytes: birth.part_bytes,
         whole_row: scenario.whole_row,

@@ -108,6 +108,22 @@ on_endpoint! {
         assert_eq!(lines(&job, View::Completed).await.len(), 3);
     }
 
+    /// Nobody resumes it: its agents end, as machines that wait cost money; and whoever resumes it is told so.
+    async fn agents_of_a_suspended_job_end_after_a_while(world: &World) {
+        let folder = inputs(world, &[("a", "1"), ("b", "2"), ("c", "3")]);
+        let mended = world.folder().join("mended");
+        let command = format!("[ -e {} ] || exit 9; echo done", mended.display());
+        let job = seed(world, &["--inputs", &folder, "--max-attempts", "2", "--shell", &command]).await;
+        let mut agent = world.agent(&job.location, "one").arg("--suspended-wait").arg("1").start();
+        agent.ended().await.expect(4, &["nobody resumed it within 1 s"]);
+        world.dayfly(&["status", JOB]).await.expect(0, &["suspended", "nobody resumed it", "dayfly resume"]);
+        assert_eq!(job.semaphores().await.expect("a listing").len(), 1, "the chunk in hand is released, not held");
+        world.dayfly(&["resume", JOB]).await.expect(0, &["may run again", "dayfly launch"]);
+        std::fs::write(&mended, "").expect("a file");
+        work(world, &job, "two").await.expect(0, &[]);
+        assert_eq!((lines(&job, View::Failed).await.len(), lines(&job, View::Completed).await.len()), (1, 2));
+    }
+
     /// A program that is not there is no task's fault.
     async fn a_missing_program_burns_nothing(world: &World) {
         let folder = inputs(world, &[("a", "1"), ("b", "2")]);

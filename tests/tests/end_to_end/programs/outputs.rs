@@ -57,6 +57,11 @@ everywhere! {
         for n in ["1", "2", "3"] {
             assert_eq!(read(&after, &format!("out/a/{n}")), attempt, "file {n}");
         }
+        world.dayfly(&["clean", JOB, "--yes"]).await.expect(0, &[]);
+        let objects = job.store().list_all(&job.location.key("out/a/")).await.expect("a listing");
+        assert_eq!(objects.len(), 4, "one attempt's files and the manifest: {objects:?}");
+        std::fs::remove_dir_all(&after).expect("removed");
+        assert_eq!(read(&fetch(world).await, "out/a/2"), attempt, "what was committed is whole");
     }
 }
 
