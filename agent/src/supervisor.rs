@@ -8,6 +8,7 @@
 //! The order comes as one line of JSON on standard input. Any byte after it asks the program to end (SIGTERM, then SIGKILL
 //! after the grace). The report is written as a file when nothing is left.
 
+mod container;
 mod family;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe;
 
 use family::Family;
+
+pub use container::{Closed, Contained};
 
 /// The word on the command line.
 pub const WORD: &str = "supervise";
@@ -59,7 +62,7 @@ impl User {
     }
 
     /// Lines are name:password:uid:gid:… (passwd(5)).
-    fn of_table(table: &str, name: &str) -> Option<Self> {
+    pub(crate) fn of_table(table: &str, name: &str) -> Option<Self> {
         table.lines().find_map(|line| {
             let fields: Vec<&str> = line.split(':').collect();
             let [own, _, uid, gid, ..] = fields[..] else { return None };
@@ -85,6 +88,9 @@ pub struct Order {
     pub memory_limit_bytes: Option<u64>,
     /// Where the report goes.
     pub report: PathBuf,
+    /// The container that the program starts, if it is an engine's client.
+    #[serde(default)]
+    pub container: Option<Contained>,
 }
 
 /// How a program ended.
@@ -208,7 +214,13 @@ impl Supervisor {
                 }
             }
         };
+        if let Some(container) = &self.order.container {
+            container.close(&self.order.environment, &self.clock).await;
+            self.family.settle(&self.clock).await;
+        }
         let left_behind = self.family.bury(&self.clock).await;
+        // What is left of an engine is no program's.
+        let left_behind = if self.order.container.is_some() { 0 } else { left_behind };
         let end = match (too_much, asked) {
             (Some(memory), _) => End::OutOfMemory(memory),
             (None, true) => End::Stopped,

@@ -111,6 +111,7 @@ impl World {
             supervisor: "unused: these jobs run no programs".into(),
             user: None,
             clock: Arc::clone(&self.clock),
+            containers: processor::Means::default(),
         };
         let parts = Parts {
             stores: Arc::new(OneStore(Counted::new(self.store.clone()))),
