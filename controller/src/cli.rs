@@ -1,5 +1,6 @@
 //! The command line.
 
+mod container;
 mod cost;
 mod doctor;
 mod image;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use dayfly_shared::job::Location;
 
+pub use container::{ContainerArgs, LeavesArg, NetworkArg};
 pub use cost::CostArgs;
 pub use doctor::DoctorArgs;
 pub use image::{ImageArgs, ImageCommand, PruneArgs, PublishArgs};
