@@ -77,12 +77,14 @@ impl ContainerOrder<'_> {
             "no-new-privileges",
             "--pids-limit",
             PIDS,
-            "--ulimit",
-            "core=0",
         ]
         .map(str::to_owned)
         .into();
         let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
+        if engine.kind == Kind::Docker {
+            // Podman's containers inherit the supervisor's; an option would put aside all limits that its settings have.
+            option("--ulimit", "core=0".to_owned());
+        }
         option("--label", format!("{LABEL}={}", self.lock.display()));
         if let Some(User { uid, gid }) = self.user {
             option("--user", format!("{uid}:{gid}"));
