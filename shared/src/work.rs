@@ -190,7 +190,9 @@ impl ProgramSettings {
             ProcessorSettings::Container(container) => {
                 container.check()?;
                 if self.in_place {
-                    return Err("a container has its output folder at /data, and starts where its image says".to_owned());
+                    return Err(
+                        "a container has its output folder at /data, and starts where its image says".to_owned()
+                    );
                 }
                 // Where it leaves its output is known without a placeholder.
                 self.check_words(&container.argv, false)?;
@@ -244,7 +246,9 @@ impl ProgramSettings {
                 (true, false) if !(self.in_place && one == Placeholder::OutputDir) => {
                     return Err(format!("the command has {one}, and the job's outputs are of another kind"));
                 }
-                (false, true) if names_its_output => return Err(format!("the command has no {one}: nothing would be its output")),
+                (false, true) if names_its_output => {
+                    return Err(format!("the command has no {one}: nothing would be its output"));
+                }
                 _ => {}
             }
         }

@@ -58,7 +58,10 @@ mod tests {
     #[test]
     fn the_token_is_what_a_client_keeps() {
         let answer = |status, body: &str| judge(&Answer { status, body: body.to_owned() });
-        assert_eq!(answer(200, r#"{"authorizationData":[{"authorizationToken":"QVdTOng="}]}"#).as_deref(), Ok("QVdTOng="));
+        assert_eq!(
+            answer(200, r#"{"authorizationData":[{"authorizationToken":"QVdTOng="}]}"#).as_deref(),
+            Ok("QVdTOng=")
+        );
         assert!(answer(200, "{}").unwrap_err().contains("without"));
         assert!(answer(400, r#"{"__type":"AccessDeniedException"}"#).unwrap_err().contains("AccessDenied"));
     }

@@ -10,7 +10,7 @@ in_containers! {
         let list = file(podman.world, "list.txt", "eater\nneighbour\n");
         let script = "[ $0 = neighbour ] && { sleep 1; exit; }; x=a; while :; do x=$x$x; done";
         let job = seed(podman.world, &[
-            "--tasks", &list, "--max-attempts", "1", "--task-memory", "32", "--image", TOOLS, "/bin/sh", "-c", script, "{name}",
+            "--tasks", &list, "--max-attempts", "1", "--task-memory", "32", "--image", TOOLS, "--", "/bin/sh", "-c", script, "{name}",
         ]).await;
         podman.agent("one").arg("--slots").arg("2").start().ended().await.expect(0, &[]);
         let letter = dead_letter(&job).await;
@@ -26,7 +26,7 @@ in_containers! {
         let script = format!("trap '' TERM; (trap '' TERM; while :; do sleep 1; done) & : {mark}; while :; do sleep 1; done");
         let job = seed(podman.world, &[
             "--inputs", &folder, "--max-attempts", "1", "--task-time-limit", "3s", "--stop-grace", "1s", "--image", TOOLS,
-            "/bin/sh", "-c", &script,
+            "--", "/bin/sh", "-c", &script,
         ]).await;
         podman.work("one").await.expect(0, &[]);
         let error = dead_letter(&job).await.error;
@@ -38,7 +38,7 @@ in_containers! {
         let folder = inputs(podman.world, &[("a", "1")]);
         // A container has nothing that outlives it: the deadline's seconds are what differs from try to try.
         let script = "[ $((DAYFLY_DEADLINE % 3)) = 0 ] || { sleep 1; exit 75; }; echo done";
-        let job = seed(podman.world, &["--inputs", &folder, "--max-attempts", "1", "--image", TOOLS, "/bin/sh", "-c", script]).await;
+        let job = seed(podman.world, &["--inputs", &folder, "--max-attempts", "1", "--image", TOOLS, "--", "/bin/sh", "-c", script]).await;
         podman.work("one").await.expect(0, &[]);
         assert_eq!(read(&fetch(podman.world).await, "out/a"), "done\n");
         assert_eq!(lines(&job, View::Failed).await, Vec::<String>::new());
@@ -48,7 +48,7 @@ in_containers! {
     async fn codes_are_the_programs_own(podman: &Podman<'_>) {
         let list = file(podman.world, "list.txt", "exit 125\nexit 127\nkill -SEGV $$\nexit 3\n");
         let job = seed(podman.world, &[
-            "--tasks", &list, "--max-attempts", "1", "--image", TOOLS, "/bin/sh", "-c", "echo last words >&2; sh -c \"$0\"", "{name}",
+            "--tasks", &list, "--max-attempts", "1", "--image", TOOLS, "--", "/bin/sh", "-c", "echo last words >&2; sh -c \"$0\"; exit $?", "{name}",
         ]).await;
         // One after the other they would be a reason to suspect the job.
         let mut agent = podman.agent("one").arg("--slots").arg("4").start();

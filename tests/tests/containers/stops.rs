@@ -33,7 +33,7 @@ in_containers! {
     async fn a_killed_agent_takes_its_container_along(podman: &Podman<'_>) {
         let folder = inputs(podman.world, &[("a", "1")]);
         let mark = podman.mark("killed");
-        seed(podman.world, &["--inputs", &folder, "--image", TOOLS, "/bin/sh", "-c", &forever(&mark)]).await;
+        seed(podman.world, &["--inputs", &folder, "--image", TOOLS, "--", "/bin/sh", "-c", &forever(&mark)]).await;
         let mut agent = podman.agent("one").start();
         podman.world.until("the container runs", async || Podman::runs(&mark)).await;
         agent.kill();
@@ -47,7 +47,7 @@ in_containers! {
         let folder = inputs(podman.world, &[("a", "1")]);
         let mark = podman.mark("left");
         let script = format!("[ -e /dayfly/checkpoint/x ] && exit; {}", forever(&mark));
-        seed(podman.world, &["--inputs", &folder, "--image", TOOLS, "/bin/sh", "-c", &script]).await;
+        seed(podman.world, &["--inputs", &folder, "--image", TOOLS, "--", "/bin/sh", "-c", &script]).await;
         let mut first = podman.agent("first").start();
         podman.world.until("the container runs", async || Podman::runs(&mark)).await;
         let mut second = podman.agent("second").start();
@@ -76,7 +76,7 @@ in_containers! {
              trap 'echo 41 > $0/count; exit 0' TERM; : {mark}; while :; do sleep 0.1; done"
         );
         seed(podman.world, &[
-            "--inputs", &folder, "--stop-grace", "5s", "--image", TOOLS, "/bin/sh", "-c", &script, "{checkpoint}",
+            "--inputs", &folder, "--stop-grace", "5s", "--image", TOOLS, "--", "/bin/sh", "-c", &script, "{checkpoint}",
         ]).await;
         let mut first = podman.agent("first").arg("--drain-grace").arg("1").start();
         podman.world.until("the container runs", async || Podman::runs(&mark)).await;

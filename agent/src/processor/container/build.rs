@@ -293,8 +293,9 @@ impl Build<'_> {
     }
 
     async fn build(&self, folder: &Path) -> Result<String, Failure> {
-        let dockerfile = std::fs::read_to_string(folder.join("Dockerfile"))
-            .map_err(|e| Failure::Refused(format!("the folder to build from has no Dockerfile that can be read: {e}")))?;
+        let dockerfile = std::fs::read_to_string(folder.join("Dockerfile")).map_err(|e| {
+            Failure::Refused(format!("the folder to build from has no Dockerfile that can be read: {e}"))
+        })?;
         let login = self.source.login(bases(&dockerfile)).await?;
         let id_file = self.source.folder.join("image-id");
         let _ = std::fs::remove_file(&id_file);

@@ -90,7 +90,8 @@ fn look_up(passwd: &str, groups: &str, name: &str, group: Option<&str>) -> Optio
 async fn table(engine: &Engine, image: &str, name: &str, (folder, lock): (&Path, &Lock)) -> Result<String, Failure> {
     let container = format!("dayfly-look-{}-{name}", std::process::id());
     let label = format!("{LABEL}={}", lock.path().display());
-    let made = ["create", "--pull", "never", "--name", &container, "--label", &label, "--network", "none", image, "/none"];
+    let made =
+        ["create", "--pull", "never", "--name", &container, "--label", &label, "--network", "none", image, "/none"];
     engine.tool(&made).run("looking into the image").await?;
     let to = folder.join(name);
     let _ = fs::remove_file(&to);
@@ -114,7 +115,8 @@ mod tests {
         assert_eq!(Wanted::parse("7:8"), Wanted::Ids(User { uid: 7, gid: 8 }));
         assert_eq!(Wanted::parse("7"), Wanted::Names("7", None));
         let (passwd, groups) = ("root:x:0:0::/:\nme:x:5:6::/:/bin/sh\n", "root:x:0:\nus:x:9:me\n");
-        let of = |name: &str, group: Option<&str>| look_up(passwd, groups, name, group).map(|user| (user.uid, user.gid));
+        let of =
+            |name: &str, group: Option<&str>| look_up(passwd, groups, name, group).map(|user| (user.uid, user.gid));
         assert_eq!(of("me", None), Some((5, 6)));
         assert_eq!(of("5", None), Some((5, 6)));
         assert_eq!(of("77", None), Some((77, 0)));

@@ -34,7 +34,9 @@ fn end_of(end: &End, state: Option<&Value>, memory_limit_mib: Option<u32>) -> En
             End::NotStarted(format!("the container did not start (exit code {client} of the engine)"))
         }
         // Nobody of ours killed it, and engines do not always see why the kernel did.
-        (End::Exit(_), Some(code)) if code != 0 && memory_limit_mib.is_some() && (killed_for_memory || code == KILLED) => {
+        (End::Exit(_), Some(code))
+            if code != 0 && memory_limit_mib.is_some() && (killed_for_memory || code == KILLED) =>
+        {
             End::OutOfMemory(0)
         }
         (End::Exit(_), Some(code)) => End::Exit(code),

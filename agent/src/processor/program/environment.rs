@@ -23,8 +23,7 @@ pub fn path() -> String {
 pub fn of(settings: &ProgramSettings, room: &Room, task: &TaskIo, deadline: Timestamp) -> BTreeMap<String, String> {
     let folder = |path: std::path::PathBuf| path.display().to_string();
     let mut all = of_task(task, deadline, [room.input_dir(), room.output_dir(), room.checkpoint_dir()].map(folder));
-    for (name, value) in
-        [("PATH", path()), ("HOME", folder(room.work_dir())), ("TMPDIR", folder(room.temporary_dir()))]
+    for (name, value) in [("PATH", path()), ("HOME", folder(room.work_dir())), ("TMPDIR", folder(room.temporary_dir()))]
     {
         all.insert(name.to_owned(), value);
     }

@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 use super::document::Arns;
 
 /// Put once, never again (protocol, "Guarantees").
-const ONCE: [&str; 8] =
-    ["plan/*", "results/*", "failed/*", "out/*", "out*.dat", "store.json", "wheels/*", "images/*"];
+const ONCE: [&str; 8] = ["plan/*", "results/*", "failed/*", "out/*", "out*.dat", "store.json", "wheels/*", "images/*"];
 /// Put on condition: that there is none, or that it is still the version that was read.
 const CONDITIONAL: [&str; 8] = [
     "semaphores/*",
