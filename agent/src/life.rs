@@ -25,8 +25,8 @@ use crate::instance::{
 };
 use crate::log::Log;
 use crate::options::{End, Options, Resolved};
-use crate::processor::{self, Workshop};
-use crate::services::{Ec2Fleet, Lines, LogGroup, Topic};
+use crate::processor::{self, Means, Workshop};
+use crate::services::{Ec2Fleet, EcrLogins, Lines, LogGroup, Topic};
 use crate::stores::S3Stores;
 
 /// Lives as the command line says; the exit code.
@@ -141,6 +141,11 @@ impl Life {
             metadata: resolved.metadata.clone().map(|imds| imds as Arc<dyn InstanceMetadata>),
             cgroups: Arc::default(),
             clock: Arc::clone(&self.clock),
+            containers: Means {
+                engine: resolved.container_engine.clone(),
+                builder: resolved.settings.me.to_string(),
+                logins: Some(Arc::new(EcrLogins::new(resolved.store.clone(), Arc::clone(&self.clock)))),
+            },
         };
         let parts = driver::Parts {
             stores: Arc::new(stores),

@@ -104,6 +104,9 @@ pub struct Options {
     /// Run tasks' programs as this user, by name or number
     #[arg(long, env = "DAYFLY_RUN_AS", value_name = "USER", help_heading = "Machine")]
     run_as: Option<String>,
+    /// Run containers with this engine, podman or docker, by name or path [default: whichever is there, podman first]
+    #[arg(long, env = "DAYFLY_CONTAINER_ENGINE", value_name = "PROGRAM", help_heading = "Machine")]
+    container_engine: Option<String>,
     /// Log to the files only
     #[arg(long, short, help_heading = "Machine")]
     quiet: bool,
@@ -120,6 +123,8 @@ pub struct Resolved {
     pub drain_grace: Duration,
     /// Who tasks' programs run as, if not as the agent.
     pub user: Option<User>,
+    /// The engine that runs containers, if not whichever is there.
+    pub container_engine: Option<String>,
     /// Log to the files only.
     pub quiet: bool,
     /// The instance's metadata.
@@ -234,6 +239,7 @@ impl Options {
             store,
             drain_grace: Duration::from_secs(self.drain_grace),
             user: self.run_as.as_deref().map(User::find).transpose()?,
+            container_engine: self.container_engine,
             quiet: self.quiet,
             metadata: imds,
             reach_within,

@@ -8,11 +8,13 @@
 mod archive;
 mod aside;
 mod command;
+mod container;
 mod program;
 mod put;
 mod python;
 mod sink;
 mod task_io;
+mod tool;
 mod xor;
 
 use std::sync::Arc;
@@ -20,17 +22,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dayfly_shared::bucket::JobBucket;
+use dayfly_shared::claim::Policy;
 use dayfly_shared::job::JobSettings;
 use dayfly_shared::store::{StoreError, StoreErrorKind};
 use dayfly_shared::work::ProcessorSettings;
 
 use command::Command;
+use container::{Container, Lease};
 use program::Program;
 use python::Python;
 
+pub use container::{Logins, Means};
 pub use program::{Workshop, wall};
 pub use sink::{PART_BYTES, Staged, StagedBody};
-pub use task_io::{Around, OpenUpload, Place, Scratch, TaskIo, Waiting};
+pub use task_io::{Around, Note, OpenUpload, Place, Scratch, TaskIo, Waiting};
 pub use xor::{Xor, xor_in_place};
 
 /// Why a task, or a processor's start, did not work out.
@@ -111,6 +116,10 @@ pub fn of(job: &JobSettings, workshop: &Workshop) -> Arc<dyn Processor> {
     match &job.processor {
         ProcessorSettings::Xor { kernel } => Arc::new(Xor::new(kernel.clone())),
         ProcessorSettings::Command { argv, shell } => Arc::new(Command::new(argv.clone(), *shell, program())),
+        ProcessorSettings::Container(container) => {
+            let lease = Lease { ttl: job.lease_ttl(), expiry: Policy::of(job).expiry() };
+            Arc::new(Container::new(container.clone(), lease, program()))
+        }
         ProcessorSettings::Python { archive, argv } => Arc::new(Python::new(archive.clone(), argv.clone(), program())),
     }
 }

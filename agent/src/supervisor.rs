@@ -8,6 +8,7 @@
 //! The order comes as one line of JSON on standard input. Any byte after it asks the program to end (SIGTERM, then SIGKILL
 //! after the grace). The report is written as a file when nothing is left.
 
+mod container;
 mod family;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ use tokio::net::unix::pipe;
 
 use crate::cgroup::{Scope, ScopeOrder};
 use family::Family;
+
+pub use container::{Closed, Contained};
 
 /// The word on the command line.
 pub const WORD: &str = "supervise";
@@ -74,7 +77,7 @@ impl User {
     }
 
     /// Lines are name:password:uid:gid:… (passwd(5)).
-    fn of_table(table: &str, name: &str) -> Option<Self> {
+    pub(crate) fn of_table(table: &str, name: &str) -> Option<Self> {
         table.lines().find_map(|line| {
             let fields: Vec<&str> = line.split(':').collect();
             let [own, _, uid, gid, ..] = fields[..] else { return None };
@@ -102,6 +105,9 @@ pub struct Order {
     pub scope: Option<ScopeOrder>,
     /// Where the report goes.
     pub report: PathBuf,
+    /// The container that the program starts, if it is an engine's client.
+    #[serde(default)]
+    pub container: Option<Contained>,
 }
 
 /// More than any report has.
@@ -269,10 +275,15 @@ impl Supervisor {
                 }
             }
         };
+        if let Some(container) = &self.order.container {
+            container.close(&self.order.environment, &self.clock).await;
+            self.family.settle(&self.clock).await;
+        }
         let wall = self.clock.now().at.since(began);
         let killed_for_memory = self.scope.as_ref().is_some_and(|scope| scope.memory_kills() > 0);
         let peak_memory_bytes = self.family.peak(self.scope.as_ref());
-        let left_behind = self.family.left();
+        // What is left of an engine is no program's.
+        let left_behind = if self.order.container.is_some() { 0 } else { self.family.left() };
         // After the last process, and before the group goes.
         let of_the_group = self.scope.as_ref().and_then(Scope::cpu_ms);
         self.bury().await;

@@ -113,6 +113,7 @@ impl World {
             metadata: None,
             cgroups: Arc::default(),
             clock: Arc::clone(&self.clock),
+            containers: processor::Means::default(),
         };
         let parts = Parts {
             stores: Arc::new(OneStore(Counted::new(self.store.clone()))),

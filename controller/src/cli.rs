@@ -1,5 +1,6 @@
 //! The command line.
 
+mod container;
 mod cost;
 mod doctor;
 mod image;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use dayfly_shared::job::Location;
 
+pub use container::{ContainerArgs, LeavesArg, NetworkArg};
 pub use cost::CostArgs;
 pub use doctor::DoctorArgs;
 pub use image::{ImageArgs, ImageCommand, PruneArgs, PublishArgs};
@@ -94,11 +96,11 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Set up the account for jobs below a place: bucket, role, network, launch template
-    Setup(SetupArgs),
+    Setup(Box<SetupArgs>),
     /// Remove what setup made
     Teardown(TeardownArgs),
     /// Put a job in place: inputs, kernel, settings, task list
-    Seed(SeedArgs),
+    Seed(Box<SeedArgs>),
     /// Start agents for a job
     Launch(Box<LaunchArgs>),
     /// Seed, launch and watch in one; the exit code says whether tasks failed

@@ -46,7 +46,13 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
         true => {
             // Unless it says otherwise, the job expects the agents that it gets.
             let agents = args.seed.agents.or((!standing(parts, &job).await).then_some(args.agents.count));
-            let seed = SeedArgs { agents, ..args.seed.clone() };
+            #[cfg_attr(not(feature = "ec2"), expect(unused_mut, reason = "machines with GPUs are EC2's"))]
+            let mut seed = SeedArgs { agents, ..args.seed.clone() };
+            #[cfg(feature = "ec2")]
+            if args.agents.machines.gpus.is_some() && seed.program.container.has_image() {
+                // Whoever asks for machines with GPUs wants them used.
+                seed.program.container.container_gpus.get_or_insert_with(|| "all".to_owned());
+            }
             let report = seed::seed(parts, &job, &seed).await?;
             parts.output().note(&report);
             Some(report)

@@ -3,6 +3,7 @@
 
 mod check;
 mod completed;
+mod container;
 mod demo;
 mod folder;
 mod kernel;

@@ -250,6 +250,16 @@ impl Keys {
         key.strip_prefix(&self.checkpoints())?.strip_suffix(".tar")?.split('.').next()?.parse().ok()
     }
 
+    /// An image that was built for the job; the name says from what, and for which kind of machine.
+    pub fn image(&self, name: &str) -> String {
+        self.key(format_args!("images/{name}.tar"))
+    }
+
+    /// Who builds it.
+    pub fn build(&self, name: &str) -> String {
+        self.key(format_args!("semaphores/build-{name}.json"))
+    }
+
     /// What a stopped attempt at a task left for the next one.
     pub fn checkpoint(&self, task: TaskId, slug: Option<&str>) -> String {
         self.key(format_args!("checkpoints/{}.tar", with_slug(task, slug)))
@@ -257,7 +267,7 @@ impl Keys {
 }
 
 /// Names of a job's own objects, directly under its prefix. Folders end with `/`.
-const OWN: [&str; 21] = [
+const OWN: [&str; 22] = [
     "job.json",
     "control.json",
     "summary.json",
@@ -278,6 +288,7 @@ const OWN: [&str; 21] = [
     "files/",
     "launches/",
     "wheels/",
+    "images/",
     // A deployment's, where a job lies at its very place.
     "dayfly/",
 ];

@@ -30,10 +30,17 @@ const KEPT: Duration = Duration::from_secs(900);
 /// A service, as its endpoint and its signature name it.
 #[derive(Clone, Copy, Debug)]
 pub struct Service {
-    /// In host names and signatures.
+    /// In host names; its last part in signatures.
     pub name: &'static str,
     /// What names another endpoint for it alone.
     pub variable: &'static str,
+}
+
+impl Service {
+    /// ECR's API is at `api.ecr`, and its signatures say `ecr` (AWS General Reference, "Amazon ECR endpoints").
+    fn signing_name(self) -> &'static str {
+        self.name.rsplit('.').next().unwrap_or(self.name)
+    }
 }
 
 /// An answer.
@@ -130,7 +137,7 @@ impl Services {
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
-            .name(service.name)
+            .name(service.signing_name())
             .time(time)
             .settings(SigningSettings::default())
             .build()

@@ -1,5 +1,6 @@
 //! What is done with each task: the processor of a job, and what its program takes and leaves.
 
+mod container;
 mod template;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::store::digest::hex;
 
+pub use container::{ContainerSettings, ImageSource, Network};
 pub use template::{BadTemplate, Placeholder, Template, Values};
 
 /// What is done with each input.
@@ -37,6 +39,8 @@ pub enum ProcessorSettings {
         /// The script, by its path in the project, and its arguments, with placeholders.
         argv: Vec<String>,
     },
+    /// A container of an image.
+    Container(ContainerSettings),
 }
 
 impl Default for ProcessorSettings {
@@ -50,7 +54,7 @@ impl ProcessorSettings {
     pub fn kernel(&self) -> Option<&str> {
         match self {
             Self::Xor { kernel } => Some(kernel),
-            Self::Command { .. } | Self::Python { .. } => None,
+            Self::Command { .. } | Self::Python { .. } | Self::Container(_) => None,
         }
     }
 }
@@ -183,8 +187,22 @@ impl ProgramSettings {
                 }
                 self.check_command(argv, false)?;
             }
+            ProcessorSettings::Container(container) => {
+                container.check()?;
+                if self.in_place {
+                    return Err(
+                        "a container has its output folder at /data, and starts where its image says".to_owned()
+                    );
+                }
+                // Where it leaves its output is known without a placeholder.
+                self.check_words(&container.argv, false)?;
+            }
         }
-        for path in self.expect.iter().chain(self.files.iter().map(|file| &file.name)) {
+        let own = match processor {
+            ProcessorSettings::Container(container) => container.image.file(),
+            _ => None,
+        };
+        for path in self.expect.iter().chain(self.files.iter().chain(own).map(|file| &file.name)) {
             if !is_plain_path(path) {
                 return Err(format!("'{path}' is not a path below a folder"));
             }
@@ -208,6 +226,11 @@ impl ProgramSettings {
         if shell && argv.len() != 1 {
             return Err("a command for the shell is one text".to_owned());
         }
+        self.check_words(argv, true)
+    }
+
+    /// Holds the placeholders of a command against what a task takes and leaves; `names_its_output`: one of them has to.
+    fn check_words(&self, argv: &[String], names_its_output: bool) -> Result<(), String> {
         let template = Template::parse(argv).map_err(|e| e.to_string())?;
         let uses = |placeholder: &Placeholder| template.uses(placeholder);
         if self.input == InputKind::Line && (uses(&Placeholder::Input) || uses(&Placeholder::InputDir)) {
@@ -223,7 +246,9 @@ impl ProgramSettings {
                 (true, false) if !(self.in_place && one == Placeholder::OutputDir) => {
                     return Err(format!("the command has {one}, and the job's outputs are of another kind"));
                 }
-                (false, true) => return Err(format!("the command has no {one}: nothing would be its output")),
+                (false, true) if names_its_output => {
+                    return Err(format!("the command has no {one}: nothing would be its output"));
+                }
                 _ => {}
             }
         }
@@ -303,5 +328,26 @@ mod tests {
         let in_place = ProgramSettings { in_place: true, output: OutputKind::Folder, ..Default::default() };
         assert_eq!(in_place.check(&command(&["sh", "run.sh"])), Ok(()));
         assert!(in_place.check(&ProcessorSettings::default()).is_err());
+    }
+
+    /// The seed's container gets the name of its data file, and knows by itself where to put the result.
+    #[test]
+    fn a_container_may_know_its_output_by_itself() {
+        let container = |words: &[&str]| {
+            ProcessorSettings::Container(ContainerSettings {
+                image: ImageSource::Name("busybox".to_owned()),
+                argv: words.iter().map(|w| (*w).to_owned()).collect(),
+                network: Network::None,
+                milli_cpus: None,
+                gpus: None,
+            })
+        };
+        let settings = ProgramSettings::default();
+        assert_eq!(settings.check(&container(&["{name}"])), Ok(()));
+        assert_eq!(settings.check(&container(&[])), Ok(()));
+        assert!(settings.check(&container(&["{output_dir}"])).unwrap_err().contains("another kind"));
+        assert!(settings.check(&container(&["{file:x}"])).unwrap_err().contains("{file:x}"));
+        let in_place = ProgramSettings { in_place: true, output: OutputKind::Folder, ..Default::default() };
+        assert!(in_place.check(&container(&["x"])).is_err());
     }
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::work::{InputKind, OutputKind, Placeholder, Template, Values};
 
-use super::program::{Launch, Program, Room, SharedFiles, find_outputs, find_program};
+use super::program::{Launch, Places, Program, Room, SharedFiles, find_program, stage_output};
 use super::{Failure, Processor, TaskIo};
 
 /// The shell of `--shell`: POSIX says that it is there.
@@ -80,7 +80,15 @@ impl Processor for Command {
         };
         let settings = self.program.settings();
         let room = Room::make(task.scratch()?, self.program.workshop().user)?;
-        let mut values = values(task, &room, &ready.files);
+        let folder = |path: PathBuf| path.display().to_string();
+        let places = Places {
+            input: folder(room.input_dir()),
+            output: folder(room.output_dir()),
+            files: folder(ready.files.folder().to_owned()),
+            checkpoint: folder(room.checkpoint_dir()),
+            scratch: folder(room.temporary_dir()),
+        };
+        let mut values = places.values(task, ready.files.names());
         if settings.input == InputKind::Object {
             let name = task.task.name.rsplit('/').next().unwrap_or_default();
             let path = room.input_dir().join(name);
@@ -93,8 +101,6 @@ impl Processor for Command {
             true => copy(&ready.files, settings.files.iter().map(|file| file.name.as_str()), &room)?,
             false => BTreeSet::new(),
         };
-        let output = room.output_dir().join(output_file_name(&task.task.name));
-        values.insert(Placeholder::Output, output.display().to_string());
         let launch = Launch {
             argv: self.words(ready, &values),
             folder: match &self.folder {
@@ -103,23 +109,10 @@ impl Processor for Command {
                 None => room.work_dir(),
             },
             stdout: (settings.output == OutputKind::Stdout).then(|| room.stdout()),
+            container: None,
         };
         let room = self.program.run(task, room, launch).await?;
-        match settings.output {
-            OutputKind::Stdout => {
-                task.output_from_file(&room.stdout()).await?;
-            }
-            OutputKind::File => {
-                let made = fs::symlink_metadata(&output);
-                if !made.is_ok_and(|meta| meta.is_file()) {
-                    let error = "the program ended well, and made no file at {output}".to_owned();
-                    return Err(Failure::Processor { error, permanent: false });
-                }
-                task.output_from_file(&output).await?;
-            }
-            OutputKind::Folder => find_outputs(&room, &copied, &settings.expect)?.stage(task).await?,
-        }
-        Ok(())
+        stage_output(task, &room, settings, &copied).await
     }
 
     fn is_program(&self) -> bool {
@@ -129,33 +122,6 @@ impl Processor for Command {
     fn overtime(&self) -> Duration {
         self.program.overtime()
     }
-}
-
-fn values(task: &TaskIo, room: &Room, files: &SharedFiles) -> Values {
-    let name = task.task.name.clone();
-    let last = name.rsplit('/').next().unwrap_or_default();
-    let stem = Path::new(last).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let folder = |path: std::path::PathBuf| path.display().to_string();
-    let mut values: Values = [
-        (Placeholder::InputDir, folder(room.input_dir())),
-        (Placeholder::OutputDir, folder(room.output_dir())),
-        (Placeholder::Stem, stem),
-        (Placeholder::Files, files.folder().display().to_string()),
-        (Placeholder::Kernel, folder(files.path("kernel.dat"))),
-        (Placeholder::Checkpoint, folder(room.checkpoint_dir())),
-        (Placeholder::Scratch, folder(room.temporary_dir())),
-        (Placeholder::Attempt, task.attempt.to_string()),
-        (Placeholder::Name, name),
-    ]
-    .into();
-    values.extend(files.names().map(|name| (Placeholder::File(name.to_owned()), folder(files.path(name)))));
-    values
-}
-
-/// The output's file bears the name of its object, so that programs which go by the extension know what to make.
-fn output_file_name(name: &str) -> String {
-    let object = dayfly_shared::keys::output_name(name);
-    object.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 fn hand_over(room: &Room, path: &Path) -> Result<(), Failure> {

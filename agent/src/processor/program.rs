@@ -5,32 +5,37 @@
 
 mod capture;
 mod checkpoint;
+mod contained;
 mod environment;
 mod outcome;
 mod outputs;
+mod places;
 mod room;
 mod run;
 mod shared_files;
 pub mod wall;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dayfly_shared::clock::Clock;
-use dayfly_shared::work::ProgramSettings;
+use dayfly_shared::work::{OutputKind, ProgramSettings};
 
+use super::container::Means;
 use super::{Failure, TaskIo};
 use crate::cgroup::Cgroups;
 use crate::instance::InstanceMetadata;
 use crate::supervisor::User;
 
 pub use capture::{Capture, LogView};
-pub use environment::path as search_path;
+pub use environment::{credentials, of_task, path as search_path};
+pub use places::{Places, output_file_name};
 pub use room::{Room, open_to_read};
-pub use run::Launch;
+pub use run::{Containment, Launch};
 pub use shared_files::SharedFiles;
 
 /// Where a program is, as a shell would find it.
@@ -53,27 +58,35 @@ pub fn find_program(name: &str, path: Option<&String>) -> Result<PathBuf, Failur
     })
 }
 
-/// The files that a program left in its output folder.
-pub struct Outputs(Vec<outputs::Left>);
-
-/// Finds them; `copied` were there before. `expect` names those that have to be there.
+/// Stages what a program left as the task's output; `copied` were in its output folder before.
 ///
 /// # Errors
-/// One that is missing, or that cannot be an output.
-pub fn find_outputs(room: &Room, copied: &BTreeSet<String>, expect: &[String]) -> Result<Outputs, Failure> {
-    let found = outputs::find(&room.output_dir(), copied)?;
-    outputs::expect(&found, expect)?;
-    Ok(Outputs(found))
-}
-
-impl Outputs {
-    /// Puts them and stages their manifest.
-    ///
-    /// # Errors
-    /// A file that cannot be read, a store that refuses.
-    pub async fn stage(self, task: &mut TaskIo) -> Result<(), Failure> {
-        outputs::stage(task, self.0).await
+/// An output that is missing, or that cannot be one; a store that refuses.
+pub async fn stage_output(
+    task: &mut TaskIo,
+    room: &Room,
+    settings: &ProgramSettings,
+    copied: &BTreeSet<String>,
+) -> Result<(), Failure> {
+    match settings.output {
+        OutputKind::Stdout => {
+            task.output_from_file(&room.stdout()).await?;
+        }
+        OutputKind::File => {
+            let output = room.output_dir().join(output_file_name(&task.task.name));
+            if !fs::symlink_metadata(&output).is_ok_and(|meta| meta.is_file()) {
+                let error = "the program ended well, and made no file at {output}".to_owned();
+                return Err(Failure::Processor { error, permanent: false });
+            }
+            task.output_from_file(&output).await?;
+        }
+        OutputKind::Folder => {
+            let found = outputs::find(&room.output_dir(), copied)?;
+            outputs::expect(&found, &settings.expect)?;
+            outputs::stage(task, found).await?;
+        }
     }
+    Ok(())
 }
 
 /// What programs need of the machine.
@@ -91,6 +104,8 @@ pub struct Workshop {
     pub cgroups: Arc<OnceLock<Option<Cgroups>>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What containers need besides.
+    pub containers: Means,
 }
 
 /// Runs a job's program, task by task.
@@ -118,6 +133,11 @@ impl Program {
     /// Its settings.
     pub fn settings(&self) -> &ProgramSettings {
         &self.settings
+    }
+
+    /// How long a task may take.
+    pub fn time_limit(&self) -> Duration {
+        self.time_limit
     }
 
     /// The machine's part.

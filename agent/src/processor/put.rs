@@ -77,21 +77,41 @@ pub async fn fetch_file(store: &Arc<dyn Store>, key: &str, to: &Path) -> Result<
 /// # Errors
 /// A file that cannot be read, a store that refuses or does not answer.
 pub async fn put_file_once(store: &Arc<dyn Store>, key: &str, from: &Path) -> Result<(), Failure> {
+    put_file_new(store, key, from, &Attributes::default()).await.map(drop)
+}
+
+/// The same, with attributes; whether it was this one that stands now.
+///
+/// # Errors
+/// As [`put_file_once`].
+pub async fn put_file_new(
+    store: &Arc<dyn Store>,
+    key: &str,
+    from: &Path,
+    attributes: &Attributes,
+) -> Result<bool, Failure> {
     let broken = |e: std::io::Error| Failure::Interrupted(format!("{} cannot be read: {e}", from.display()));
     let mut file = tokio::fs::File::open(from).await.map_err(broken)?;
     let size = file.metadata().await.map_err(broken)?.len();
-    let attributes = Attributes::default();
     let mut sink = Sink::new(Arc::clone(store), key.to_owned(), attributes.clone(), PART_BYTES, size);
     while let Some(piece) = next_piece(&mut file).await.map_err(broken)? {
         sink.write(piece).await?;
     }
     let staged = sink.finish().await?;
     let outcome = match &staged.body {
-        StagedBody::Whole(body) => store.put(key, body.clone(), &attributes, &Condition::Create).await?,
-        StagedBody::Parts(upload, parts) => store.upload_complete(upload, parts, &Condition::Create).await?,
+        StagedBody::Whole(body) => store.put(key, body.clone(), attributes, &Condition::Create).await?,
+        StagedBody::Parts(upload, parts) => {
+            let outcome = store.upload_complete(upload, parts, &Condition::Create).await?;
+            if matches!(outcome, Outcome::Rejected(_)) {
+                // Its parts would be billed for ever.
+                drop(store.upload_abort(upload).await);
+            }
+            outcome
+        }
     };
     match outcome {
         Outcome::Unknown(why) => Err(Failure::Interrupted(why)),
-        Outcome::Applied(_) | Outcome::Rejected(_) => Ok(()),
+        Outcome::Applied(_) => Ok(true),
+        Outcome::Rejected(_) => Ok(false),
     }
 }

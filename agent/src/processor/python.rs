@@ -2,8 +2,6 @@
 //! agent, before the first claim; wheels that were built or downloaded for it are kept in the job's place, so that the next
 //! agent needs neither.
 
-mod tool;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -17,8 +15,8 @@ use super::archive;
 use super::command::Command;
 use super::program::{Program, SharedFiles, find_program, open_to_read, search_path};
 use super::put::{fetch_file, put_file_once};
+use super::tool::Tool;
 use super::{Failure, Processor, TaskIo};
-use tool::Tool;
 
 /// What a project needs to be installed.
 const REQUIREMENTS: &str = "requirements.txt";

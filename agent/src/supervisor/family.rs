@@ -13,6 +13,8 @@ use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
 const AGAIN: Duration = Duration::from_millis(5);
 /// Rounds of killing before the rest is left to the machine: processes in uninterruptible sleep cannot be killed.
 const ROUNDS: u32 = 2000;
+/// Rounds of waiting before that: two seconds, many times what an engine's own tidying takes.
+const SETTLING: u32 = 400;
 
 /// What descends from this process.
 #[derive(Default)]
@@ -67,6 +69,18 @@ impl Family {
         u32::try_from(all.len()).unwrap_or(u32::MAX)
     }
 
+    /// Gives what is left a moment to end by itself: an engine tidies up after its container.
+    pub async fn settle(&self, clock: &dyn Clock) {
+        for _ in 0..SETTLING {
+            reap();
+            if descendants(&table()).is_empty() {
+                return;
+            }
+            clock.sleep(AGAIN).await;
+        }
+    }
+
+    /// Kills all that is left until nothing is; how many there were at first.
     /// Kills all that is left until nothing is.
     pub async fn bury(&self, clock: &dyn Clock) {
         for _ in 0..ROUNDS {

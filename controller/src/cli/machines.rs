@@ -62,8 +62,9 @@ pub struct MachinesArgs {
     /// Replace machines that spot takes back, until an agent finds nothing more to do
     #[arg(long, help_heading = MACHINES)]
     pub maintain: bool,
-    /// The image: ami-…, a name, al2023 or ubuntu (else the newest one of your own that has the agent in it, else al2023)
-    #[arg(long, value_name = "IMAGE", help_heading = MACHINES)]
+    /// The machine's image: ami-…, a name, al2023 or ubuntu (else the newest one of your own that has the agent in it, else
+    /// al2023)
+    #[arg(id = "ami", long = "ami", value_name = "IMAGE", help_heading = MACHINES)]
     pub image: Option<String>,
     /// The root volume's size in GiB (else the image's)
     #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(u32).range(1..=16_384), help_heading = MACHINES)]

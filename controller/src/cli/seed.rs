@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use dayfly_shared::job::{BadLocation, Location};
 
-use super::split_job;
+use super::{ContainerArgs, split_job};
 use crate::failure::Result as Checked;
 use crate::human::parse_duration;
 
@@ -57,6 +57,7 @@ impl FromStr for KernelArg {
     dayfly seed s3://my-bucket/job --inputs s3://archive/2026 --glob '**/*.dat' --agents 200\n  \
     dayfly seed s3://my-bucket/small --inputs photos/ 'convert {input} -resize 50% {output}'\n  \
     dayfly seed s3://my-bucket/sweep --tasks parameters.txt 'python3 {file:run.py} {name} {output_dir}' --files run.py\n  \
+    dayfly seed s3://my-bucket/words --inputs texts/ --image busybox 'wc -w {input}'\n  \
     dayfly seed --local demo --demo\n\n\
     The list is always the inputs less the outputs that stand: seeding again goes on where the job stood, and a list that \
     people added lines to keeps them. An input keeps its name: in3.dat becomes out3.dat, any other NAME becomes out/NAME.\n\n\
@@ -152,6 +153,9 @@ pub struct ProgramArgs {
     /// Let the program use the agent's AWS credentials
     #[arg(long, help_heading = PROGRAM)]
     pub with_credentials: bool,
+    /// Where it runs.
+    #[command(flatten)]
+    pub container: ContainerArgs,
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

@@ -1,6 +1,7 @@
 //! The program of a job: from the command line to the settings and the files that travel with it.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use dayfly_shared::work::{
 };
 
 use super::Contents;
+use super::container;
 use super::folder;
 use super::upload::{self, Content, Item};
 use crate::cli::{KernelArg, ProgramArgs, SeedArgs};
@@ -25,7 +27,7 @@ use crate::progress;
 /// The archive of a Python project.
 const PROJECT: &str = "project.tar";
 /// The kernel, where a command asks for it.
-const KERNEL: &str = "kernel.dat";
+pub(super) const KERNEL: &str = "kernel.dat";
 
 /// A program that the command line asks for.
 pub struct Program {
@@ -34,7 +36,7 @@ pub struct Program {
     /// What it takes and leaves.
     pub settings: ProgramSettings,
     /// The files that travel with it, by their name below the job's `files/`.
-    files: Contents,
+    pub(super) files: Contents,
 }
 
 impl Program {
@@ -48,6 +50,9 @@ impl Program {
         if let Some(script) = &of.submit {
             return submitted(of, script, words).map(Some);
         }
+        if let Some(program) = container::read(args, words)? {
+            return Ok(Some(program));
+        }
         if words.is_empty() {
             return match of.is_unset() {
                 true => Ok(None),
@@ -59,7 +64,7 @@ impl Program {
         let mut files = shared(&of.files)?;
         if let Some(project) = &of.project {
             argv = with_folders(argv, of.tasks.is_none())?;
-            files.push((PROJECT.to_owned(), archive(project)?));
+            files.push((PROJECT.to_owned(), archive(project, false)?));
         }
         let template = Template::parse(&argv).map_err(|e| Failure::usage(e.to_string()))?;
         if template.uses(&Placeholder::Kernel) {
@@ -139,12 +144,13 @@ fn with_folders(mut argv: Vec<String>, with_input: bool) -> Result<Vec<String>> 
     Ok(argv)
 }
 
-/// A project as one file, the same for the same content: hidden files and what Python compiled stay here.
-fn archive(project: &Path) -> Result<Content> {
-    let broken = |e: std::io::Error| Failure::io("packing the project", project, &e);
+/// A folder as one file, the same for the same content: what Python compiled and git's own files stay here, and hidden
+/// ones unless they are wanted.
+pub(super) fn archive(project: &Path, hidden: bool) -> Result<Content> {
+    let broken = |e: std::io::Error| Failure::io("packing the folder", project, &e);
     let mut tar = tar::Builder::new(Vec::new());
-    for file in folder::read(project, false)?.files {
-        if file.name.split('/').any(|part| part == "__pycache__") {
+    for file in folder::read(project, hidden)?.files {
+        if file.name.split('/').any(|part| matches!(part, "__pycache__" | ".git")) {
             continue;
         }
         let content = fs::read(&file.path).map_err(|e| Failure::io("reading", &file.path, &e))?;
@@ -158,7 +164,7 @@ fn archive(project: &Path) -> Result<Content> {
 }
 
 /// One word is split as a shell would, but nothing is expanded; several are taken as they are.
-fn words_of(words: &[String], shell: bool) -> Result<Vec<String>> {
+pub(super) fn words_of(words: &[String], shell: bool) -> Result<Vec<String>> {
     match words {
         [_] if shell => Ok(words.to_vec()),
         _ if shell => Err(Failure::usage("with --shell the command is one text").fix("put it in quotes")),
@@ -199,7 +205,7 @@ impl ProgramArgs {
         *self == Self::default()
     }
 
-    fn settings(&self, files: &Contents) -> Result<ProgramSettings> {
+    pub(super) fn settings(&self, files: &Contents) -> Result<ProgramSettings> {
         Ok(ProgramSettings {
             files: files.iter().map(|(name, content)| describe(name, content)).collect::<Result<_>>()?,
             expect: self.expect.clone(),
@@ -217,13 +223,13 @@ fn file_name(path: &Path) -> Result<String> {
     name.map(str::to_owned).ok_or_else(|| Failure::usage(format!("{} has no name of its own", path.display())))
 }
 
-fn content(path: &Path) -> Result<Content> {
+pub(super) fn content(path: &Path) -> Result<Content> {
     let meta = fs::metadata(path).map_err(|e| Failure::io("reading", path, &e))?;
     Ok(Content::File(path.to_owned(), meta.len()))
 }
 
 /// Files, and what lies in folders, by the names that tasks find them under.
-fn shared(paths: &[PathBuf]) -> Result<Contents> {
+pub(super) fn shared(paths: &[PathBuf]) -> Result<Contents> {
     let mut files: Contents = Vec::new();
     for path in paths {
         let name = file_name(path)?;
@@ -241,7 +247,7 @@ fn shared(paths: &[PathBuf]) -> Result<Contents> {
     Ok(files)
 }
 
-fn kernel(args: &SeedArgs) -> Result<Content> {
+pub(super) fn kernel(args: &SeedArgs) -> Result<Content> {
     match &args.kernel {
         Some(KernelArg::File(path)) => content(path),
         Some(KernelArg::Object(url)) => {
@@ -252,13 +258,12 @@ fn kernel(args: &SeedArgs) -> Result<Content> {
     }
 }
 
-fn describe(name: &str, content: &Content) -> Result<SharedFile> {
+pub(super) fn describe(name: &str, content: &Content) -> Result<SharedFile> {
     let (bytes, sha256, executable) = match content {
         Content::Memory(bytes) => (bytes.len() as u64, sha256(bytes), false),
         Content::File(path, size) => {
-            let read = fs::read(path).map_err(|e| Failure::io("reading", path, &e))?;
             let meta = fs::metadata(path).map_err(|e| Failure::io("reading", path, &e))?;
-            (*size, sha256(&Bytes::from(read)), meta.permissions().mode() & 0o111 != 0)
+            (*size, sha256_of(path)?, meta.permissions().mode() & 0o111 != 0)
         }
     };
     Ok(SharedFile { name: name.to_owned(), bytes, sha256, executable })
@@ -268,4 +273,17 @@ fn sha256(bytes: &Bytes) -> String {
     let mut hash = ContentHash::default();
     hash.update(bytes);
     hash.finish()
+}
+
+/// Of a file that may be larger than the memory.
+fn sha256_of(path: &Path) -> Result<String> {
+    let failed = |e| Failure::io("reading", path, &e);
+    let mut file = fs::File::open(path).map_err(failed)?;
+    let (mut hash, mut piece) = (ContentHash::default(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut piece).map_err(failed)? {
+            0 => return Ok(hash.finish()),
+            n => hash.update(&piece[..n]),
+        }
+    }
 }

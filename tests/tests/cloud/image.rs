@@ -171,7 +171,7 @@ fn launch_finds_the_published_image() {
         let launch = format!("-n 1 --instance-type {TYPES}");
         // The one that the ground has is older.
         ground.launch(&launch).await.expect(0, &["1 machine started"]);
-        ground.launch(&format!("{launch} --image mine")).await.expect(0, &["1 machine started"]);
+        ground.launch(&format!("{launch} --ami mine")).await.expect(0, &["1 machine started"]);
         let images: Vec<String> = ground.up().into_iter().map(|machine| machine.image).collect();
         assert_eq!(images, [id.clone(), id]);
     });

@@ -219,7 +219,7 @@ fn a_stock_image_gets_the_boot_script() {
         ground.court.shows(Page::StockImage);
         let image = ground.aws.add_image("al2023-ami", "x86_64", &[]);
         ground.aws.set_parameter("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64", &image);
-        let ended = ground.launch(&format!("--image al2023 --instance-type {TYPES}")).await;
+        let ended = ground.launch(&format!("--ami al2023 --instance-type {TYPES}")).await;
         ended.expect(1, &["no agent program for x86_64", "dayfly setup s3://test-bucket/ --agent FILE"]);
         let mut deployment = ground.deployment().await;
         deployment.agents.push(AgentProgram {
@@ -230,7 +230,7 @@ fn a_stock_image_gets_the_boot_script() {
             bytes: 1,
         });
         ground.deploy(&deployment).await;
-        ground.launch(&format!("--image al2023 --instance-type {TYPES}")).await.expect(0, &["1 machine started"]);
+        ground.launch(&format!("--ami al2023 --instance-type {TYPES}")).await.expect(0, &["1 machine started"]);
         let machine = &ground.up()[0];
         assert_eq!(machine.image, image);
         let script = machine.user_data.as_deref().expect("user data");

@@ -84,9 +84,9 @@ fn what_no_image_fits_is_refused() {
             .await
             .expect(2, &["no image for g4dn.xlarge", "GPU", "dayfly:gpu", none]);
         ground.launch("--instance-type m5.tiny").await.expect(1, &["m5.tiny", "--instance-type", none]);
-        ground.launch("--image no-such").await.expect(2, &["no image 'no-such'", none]);
+        ground.launch("--ami no-such").await.expect(2, &["no image 'no-such'", none]);
         ground.aws.add_dayfly_image("99.1.0");
-        ground.launch("--image dayfly-99.1.0").await.expect(1, &["99.1.0", "may not read each other's records", none]);
+        ground.launch("--ami dayfly-99.1.0").await.expect(1, &["99.1.0", "may not read each other's records", none]);
         ground.aws.add_image("arm", "arm64", &[("dayfly:agent", env!("CARGO_PKG_VERSION"))]);
         ground.launch("--instance-type m6g.large").await.expect(0, &["1 machine started"]);
         assert_eq!((ground.up().len(), ground.launches().await.len()), (1, 1));

@@ -24,30 +24,42 @@ pub fn path() -> String {
 /// The environment for one attempt, which is stopped at `deadline`.
 pub fn of(settings: &ProgramSettings, room: &Room, task: &TaskIo, deadline: Timestamp) -> BTreeMap<String, String> {
     let folder = |path: std::path::PathBuf| path.display().to_string();
-    let mut all: BTreeMap<String, String> = [
-        ("PATH", path()),
-        ("HOME", folder(room.work_dir())),
-        ("TMPDIR", folder(room.temporary_dir())),
-        ("DAYFLY_TASK", task.task.id.to_string()),
-        ("DAYFLY_TASK_NAME", task.task.name.clone()),
-        ("DAYFLY_ATTEMPT", task.attempt.to_string()),
-        // Seconds since 1970, as date +%s says them.
-        ("DAYFLY_DEADLINE", (deadline.unix_ms / 1000).to_string()),
-        ("DAYFLY_INPUT_DIR", folder(room.input_dir())),
-        ("DAYFLY_OUTPUT_DIR", folder(room.output_dir())),
-        ("DAYFLY_CHECKPOINT", folder(room.checkpoint_dir())),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into();
+    let mut all = of_task(task, deadline, [room.input_dir(), room.output_dir(), room.checkpoint_dir()].map(folder));
+    for (name, value) in [("PATH", path()), ("HOME", folder(room.work_dir())), ("TMPDIR", folder(room.temporary_dir()))]
+    {
+        all.insert(name.to_owned(), value);
+    }
     let own = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
     all.extend(HANDED_ON.into_iter().filter_map(own));
     match settings.with_credentials {
-        true => all.extend(std::env::vars().filter(|(name, _)| name.starts_with("AWS_"))),
+        true => all.extend(credentials()),
         // The SDKs do not even ask the metadata service then (AWS SDKs and Tools reference guide, "IMDS client").
         false => _ = all.insert("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()),
     }
     all.extend(settings.environment.clone());
     all
+}
+
+/// What the task is, and where its input, its output and its checkpoint are.
+pub fn of_task(task: &TaskIo, deadline: Timestamp, folders: [String; 3]) -> BTreeMap<String, String> {
+    let [input, output, checkpoint] = folders;
+    [
+        ("DAYFLY_TASK", task.task.id.to_string()),
+        ("DAYFLY_TASK_NAME", task.task.name.clone()),
+        ("DAYFLY_ATTEMPT", task.attempt.to_string()),
+        // Seconds since 1970, as date +%s says them.
+        ("DAYFLY_DEADLINE", (deadline.unix_ms / 1000).to_string()),
+        ("DAYFLY_INPUT_DIR", input),
+        ("DAYFLY_OUTPUT_DIR", output),
+        ("DAYFLY_CHECKPOINT", checkpoint),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// The agent's own, for programs that were trusted with them.
+pub fn credentials() -> impl Iterator<Item = (String, String)> {
+    std::env::vars().filter(|(name, _)| name.starts_with("AWS_"))
 }
 
 /// The credentials of the instance's role, for a program that is to have them and cannot ask for them itself. They hold for

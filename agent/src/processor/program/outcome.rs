@@ -37,9 +37,19 @@ pub fn judge(
         Err(Failure::Processor { error, permanent: false })
     };
     match (&report.end, asked) {
+        (End::NotStarted(why), _) if !last_lines.is_empty() => {
+            failed(format!("the program could not be started: {why}"))
+        }
         (End::NotStarted(why), _) => {
             let error = format!("the program could not be started: {why}");
             Err(Failure::Processor { error, permanent: false })
+        }
+        // Whoever killed it does not say how much it wanted.
+        (End::OutOfMemory(bytes), _) if bytes >> 20 <= u64::from(memory_limit_mib.unwrap_or_default()) => {
+            failed(format!(
+                "the program was killed for want of memory: it may use {} MiB",
+                memory_limit_mib.unwrap_or_default()
+            ))
         }
         (End::OutOfMemory(bytes), _) => failed(format!(
             "the program and what it started used {} MiB of memory, and may use {}",
@@ -65,6 +75,11 @@ pub fn judge(
         (End::Exit(0), None) => Ok(()),
         (End::Exit(TRY_LATER), None) => {
             Err(Failure::Later(format!("the program asks to be tried again later (exit code {TRY_LATER})")))
+        }
+        // As shells and container engines say that a signal ended what they ran.
+        (End::Exit(code @ 129..=159), None) => {
+            let signal = code - 128;
+            failed(format!("the program ended with exit code {code}, as after signal {signal}{}", named(signal)))
         }
         (End::Exit(code), None) => failed(format!("the program ended with exit code {code}")),
         (End::Signal(signal), None) => failed(format!("the program was ended by signal {signal}{}", named(*signal))),
@@ -104,6 +119,8 @@ mod tests {
             (End::Signal(11), None, "SIGSEGV"),
             (End::OutOfMemory(11 << 20), None, "11 MiB"),
             (End::KilledForMemory, None, "more than the 10 MiB"),
+            (End::OutOfMemory(0), None, "may use 10 MiB"),
+            (End::Exit(139), None, "SIGSEGV"),
             (End::Stopped, Some(Why::TimeIsUp(Duration::from_secs(7))), "limit of 7 s"),
             (End::Exit(0), Some(Why::TimeIsUp(Duration::from_secs(7))), "limit of 7 s"),
         ] {

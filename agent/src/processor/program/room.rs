@@ -89,6 +89,11 @@ impl Room {
         self.at("report.json")
     }
 
+    /// The agent's: what became of the container.
+    pub fn closed(&self) -> PathBuf {
+        self.at("container.json")
+    }
+
     /// The agent's: a place for archives.
     pub fn archive(&self) -> PathBuf {
         self.at("archive")

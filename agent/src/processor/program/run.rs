@@ -1,5 +1,6 @@
 //! One run of a program, from its order to its report.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use super::outcome::{self, Why};
 use super::{Capture, Program, Room, environment};
 use crate::processor::{Failure, TaskIo, on_disk};
-use crate::supervisor::{End, Order, Report, WORD};
+use crate::supervisor::{Contained, End, Order, Report, WORD};
 
 /// A log under way is put for readers now and then: often while it is small, as a put costs as much as five heartbeats.
 const LOG_EVERY: Duration = Duration::from_secs(30);
@@ -38,6 +39,18 @@ pub struct Launch {
     pub folder: PathBuf,
     /// Where its standard output goes, if not to the log.
     pub stdout: Option<PathBuf>,
+    /// The container that it starts.
+    pub container: Option<Containment>,
+}
+
+/// A container that a program starts: an engine's client, which runs as the agent.
+pub struct Containment {
+    /// The container's name.
+    pub name: String,
+    /// The client's environment.
+    pub environment: BTreeMap<String, String>,
+    /// How it is looked at and removed.
+    pub contained: Contained,
 }
 
 /// Whoever drops it ends the program; the folders go once nothing of it runs.
@@ -69,12 +82,17 @@ impl Program {
     pub async fn run(&self, task: &mut TaskIo, room: Room, launch: Launch) -> Result<Room, Failure> {
         let broken = |e: io::Error| on_disk("the program's log cannot be written", &e);
         let mut log = Capture::create(&room.log()).map_err(broken)?;
-        let (report, asked, room) = match self.attend(task, room, launch, &mut log).await {
+        let contained = launch.container.is_some();
+        let (mut report, asked, room) = match self.attend(task, room, launch, &mut log).await {
             Ok(ended) => ended,
             Err(error) => {
                 return Err(on_disk(&format!("the supervisor {} failed", self.workshop.supervisor.display()), &error));
             }
         };
+        let mut trouble = None;
+        if contained {
+            trouble = super::contained::settle(&mut report, &room, self.settings.memory_limit_mib, asked.is_some());
+        }
         if report.left_behind > 0 {
             tracing::warn!(task = %task.task.id, left_behind = report.left_behind, "the program left processes; killed");
         }
@@ -84,7 +102,11 @@ impl Program {
         );
         let Report { peak_memory_bytes, cpu_ms, wall_ms, .. } = report;
         task.note_usage(Usage { peak_memory_bytes, cpu_ms, wall_ms });
-        let verdict = outcome::judge(&report, asked, self.settings.memory_limit_mib, &log.last_lines());
+        let verdict = match trouble {
+            // It may write on into its folders: nothing in them is known to be whole.
+            Some(error) => Err(Failure::Processor { error, permanent: false }),
+            None => outcome::judge(&report, asked, self.settings.memory_limit_mib, &log.last_lines()),
+        };
         let remark = match &verdict {
             Ok(()) => None,
             Err(failure) => Some(failure.to_string()),
@@ -121,7 +143,7 @@ impl Program {
         {
             environment.extend(environment::of_the_role(&**metadata).await.map_err(io::Error::other)?);
         }
-        let order = Order {
+        let mut order = Order {
             argv: launch.argv,
             folder: launch.folder,
             environment,
@@ -130,7 +152,13 @@ impl Program {
             memory_limit_bytes: self.settings.memory_limit_mib.map(|mib| u64::from(mib) << 20),
             scope: scope.map(|cgroups| cgroups.scope(&task.attempt.to_string())),
             report: room.report(),
+            container: None,
         };
+        if let Some(container) = launch.container {
+            // The engine sees to the user and to the memory: the client's own is the agent's.
+            (order.user, order.memory_limit_bytes, order.scope) = (None, None, None);
+            (order.environment, order.container) = (container.environment, Some(container.contained));
+        }
         order.keep_room_for_the_report()?;
         let mut child = self.start(&order, launch.stdout.as_deref().map(File::create).transpose()?)?;
         let (mut line, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());

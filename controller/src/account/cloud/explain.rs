@@ -146,10 +146,10 @@ pub fn fix(action: &str, code: &str, message: &str) -> Option<String> {
                 .to_owned()
         }
         _ if words.contains("architecture") => {
-            "image and instance type do not fit: choose --arch, --instance-type and --image that do".to_owned()
+            "image and instance type do not fit: choose --arch, --instance-type and --ami that do".to_owned()
         }
         "InvalidAMIID.NotFound" | "InvalidAMIID.Unavailable" | "InvalidAMIID.Malformed" => {
-            "the image is not in this region, or not this account's: correct --image".to_owned()
+            "the image is not in this region, or not this account's: correct --ami".to_owned()
         }
         "InvalidLaunchTemplateId.NotFound" | "InvalidLaunchTemplateId.VersionNotFound" => {
             "the deployment's launch template is gone: run dayfly setup again".to_owned()

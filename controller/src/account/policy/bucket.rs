@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::document::Arns;
 
 /// Put once, never again (protocol, "Guarantees").
-const ONCE: [&str; 7] = ["plan/*", "results/*", "failed/*", "out/*", "out*.dat", "store.json", "wheels/*"];
+const ONCE: [&str; 8] = ["plan/*", "results/*", "failed/*", "out/*", "out*.dat", "store.json", "wheels/*", "images/*"];
 /// Put on condition: that there is none, or that it is still the version that was read.
 const CONDITIONAL: [&str; 8] = [
     "semaphores/*",
@@ -199,6 +199,7 @@ mod tests {
             "logs",
             "checkpoints",
             "wheels",
+            "images",
             "dayfly",
         ] {
             for job in [format!("s3://bucket/jobs/{folder}"), format!("s3://bucket/jobs/a/{folder}/b")] {

@@ -107,7 +107,7 @@ async fn by_name(cloud: &Cloud, deployment: &Deployment, name: &str) -> Result<I
         Some(image) => of(image, deployment, name),
         None => Err(Failure::usage(format!("there is no image '{name}' of your own in {}", cloud.region()))
             .left("nothing was started")
-            .fix("correct --image: an ami-… id, the name of an image of this account, al2023 or ubuntu")),
+            .fix("correct --ami: an ami-… id, the name of an image of this account, al2023 or ubuntu")),
     }
 }
 
@@ -118,7 +118,7 @@ async fn by_id(cloud: &Cloud, deployment: &Deployment, id: &str) -> Result<Image
         Some(image) => of(image, deployment, image.name().unwrap_or(id)),
         None => Err(Failure::usage(format!("there is no image {id} in {}", cloud.region()))
             .left("nothing was started")
-            .fix("correct --image; images belong to one region")),
+            .fix("correct --ami; images belong to one region")),
     }
 }
 

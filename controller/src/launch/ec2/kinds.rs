@@ -90,7 +90,7 @@ pub fn check(kinds: &[Kind], gpus: bool, image: &Image, named: bool) -> Result<(
             kind.architectures.join(", ")
         ))
         .left("nothing was started")
-        .fix(format!("name an --image for {}, or other instance types", kind.architectures.join(" or "))));
+        .fix(format!("name an --ami for {}, or other instance types", kind.architectures.join(" or "))));
     }
     let with = kinds.iter().find(|kind| kind.gpus > 0).map(|kind| kind.name.as_str());
     // Whoever names an image knows what is in it.
@@ -101,7 +101,7 @@ pub fn check(kinds: &[Kind], gpus: bool, image: &Image, named: bool) -> Result<(
             image.id, image.name
         ))
         .left("nothing was started")
-        .fix("build one with the drivers, and tag it dayfly:gpu; or name an --image that has them; or other types"));
+        .fix("build one with the drivers, and tag it dayfly:gpu; or name an --ami that has them; or other types"));
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ pub async fn prepare(
             image.id, image.architecture
         ))
         .left("nothing was started")
-        .fix("leave out --arch, or name another --image"));
+        .fix("leave out --arch, or name another --ami"));
     }
     let kinds = match (plan::needs(asked), named.is_empty()) {
         (Some(needs), _) => fitting(cloud, &needs, &image.architecture).await?,

@@ -96,7 +96,7 @@ fn prune_keeps_what_a_fleet_launches_from() {
             studio.write_disk(&format!("edition {nth}"));
             let id = studio.publish("").await;
             studio.aws.age(&id, 1000 - 100 * nth as u64);
-            ground.launch(&format!("{launch} --image {id} {flags}")).await.expect(0, &["1 machine"]);
+            ground.launch(&format!("{launch} --ami {id} {flags}")).await.expect(0, &["1 machine"]);
             made.push(id);
         }
         // No machine of it is left for now; it will take one when there is room.

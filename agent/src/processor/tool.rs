@@ -29,6 +29,12 @@ impl Tool {
         Self { name: program.display().to_string(), command }
     }
 
+    /// With this in its environment.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// In this folder.
     pub fn starting_in(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);

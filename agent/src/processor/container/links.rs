@@ -1,0 +1,46 @@
+//! What a container finds beside its output: in `/data` every file has a link to where it really is, read-only. A link and
+//! no mount, as its name may be anything; and taken away before anybody looks at what was left there.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::processor::Failure;
+use crate::processor::program::Room;
+
+/// The links in a task's output folder: where they are, and where they lead in the container.
+#[derive(Default)]
+pub struct Links(Vec<(PathBuf, PathBuf)>);
+
+impl Links {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// When it cannot be made: no task would fare better on this machine.
+    pub fn make(&mut self, room: &Room, name: &str, inside: &str) -> Result<(), Failure> {
+        let path = room.output_dir().join(name);
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| match symlink(inside, &path) {
+            // An input that is called like a shared file was first.
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        });
+        let handed = made.and_then(|()| {
+            path.ancestors().take_while(|path| *path != room.output_dir()).try_for_each(|path| room.hand_over(path))
+        });
+        handed.map_err(|e| Failure::Refused(format!("{} cannot be made: {e}", path.display())))?;
+        self.0.push((path, PathBuf::from(inside)));
+        Ok(())
+    }
+
+    /// Removes those that still are what they were: what the program put in their place is its output.
+    pub fn remove(&self, room: &Room) {
+        for (path, inside) in &self.0 {
+            if fs::read_link(path).is_ok_and(|to| to == *inside) {
+                let _ = fs::remove_file(path);
+            }
+            // Folders that were made for them; one that holds anything stays.
+            let above = path.ancestors().skip(1).take_while(|above| *above != room.output_dir());
+            above.for_each(|above: &Path| drop(fs::remove_dir(above)));
+        }
+    }
+}
