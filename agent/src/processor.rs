@@ -30,7 +30,7 @@ use python::Python;
 
 pub use program::{Workshop, wall};
 pub use sink::{PART_BYTES, Staged, StagedBody};
-pub use task_io::{Around, OpenUpload, Place, Scratch, TaskIo, Waiting};
+pub use task_io::{Around, Note, OpenUpload, Place, Scratch, TaskIo, Waiting};
 pub use xor::{Xor, xor_in_place};
 
 /// Why a task, or a processor's start, did not work out.

@@ -41,6 +41,9 @@ impl Drop for Scratch {
     }
 }
 
+/// What an attempt leaves for its agent to tell of, once there is something.
+pub type Note<T> = Arc<Mutex<Option<T>>>;
+
 /// Remembers a multipart upload until it is committed or dropped by its owner, also if the work is stopped half-way.
 pub type OpenUpload = Arc<Mutex<Option<Upload>>>;
 
@@ -90,9 +93,9 @@ pub struct Around {
     /// Comes with the deadline once the agent drains.
     pub drained: Shared<BoxFuture<'static, Moment>>,
     /// The key of the attempt's log, once there is one.
-    pub last_log: Arc<Mutex<Option<String>>>,
+    pub last_log: Note<String>,
     /// What the attempt's program used, once it has ended.
-    pub usage: Arc<Mutex<Option<Usage>>>,
+    pub usage: Note<Usage>,
 }
 
 /// Since when a task waits for the store: a time limit that runs out meanwhile is the store's fault, not the task's.

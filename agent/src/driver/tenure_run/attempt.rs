@@ -1,6 +1,6 @@
 //! One attempt at a task: the processor run, and its failure's log.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -16,7 +16,7 @@ use super::super::agent::{Agent, Orders, PUT_OFF_MOST};
 use super::super::suspicion;
 use super::leftovers::{abort, drop_upload};
 use super::{Ran, Running};
-use crate::processor::{Around, Failure, OpenUpload, Staged, StagedBody, TaskIo, Waiting};
+use crate::processor::{Around, Failure, Note, OpenUpload, Staged, StagedBody, TaskIo, Waiting};
 
 /// A time limit that runs out while the store has been silent for so long is not the task's fault.
 const STORE_SILENCE: Duration = Duration::from_secs(10);
@@ -118,7 +118,7 @@ async fn process(
     task: &Task,
     attempt: Attempt,
     open_upload: &OpenUpload,
-    (last_log, usage): (&Arc<Mutex<Option<String>>>, &Arc<Mutex<Option<Usage>>>),
+    (last_log, usage): (&Note<String>, &Note<Usage>),
 ) -> Result<Staged, Failure> {
     let waiting = Waiting::default();
     let mut orders = agent.orders();
