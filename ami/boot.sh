@@ -68,12 +68,6 @@ DAYFLY-END
 put /etc/dayfly/agent.env 644 <<'DAYFLY-END'
 DAYFLY_SETTINGS=/etc/dayfly/settings.json
 DAYFLY-END
-# A networkd that starts anew leaves the rule that closes the metadata service to programs.
-mkdir -p "$root/etc/systemd/networkd.conf.d"
-put /etc/systemd/networkd.conf.d/dayfly.conf 644 <<'DAYFLY-END'
-[Network]
-ManageForeignRoutingPolicyRules=no
-DAYFLY-END
 #@FILES@
 
 systemd-sysusers || fail "the user dayfly could not be made"

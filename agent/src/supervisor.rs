@@ -21,8 +21,10 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use dayfly_shared::clock::{Clock, Moment, SystemClock};
-use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, kill_process_group, set_child_subreaper, setrlimit};
-use rustix::thread::{CapabilitySet, capabilities, clear_ambient_capability_set};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, geteuid, getpid, kill_process_group, set_child_subreaper, setrlimit,
+};
+use rustix::thread::{CapabilitySet, capabilities, clear_ambient_capability_set, set_thread_groups};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe;
@@ -67,7 +69,7 @@ impl User {
         let user = Self::of_table(&table, name)
             .ok_or_else(|| format!("there is no user '{name}' in /etc/passwd; make one, or leave --run-as out"))?;
         let may = capabilities(None).is_ok_and(|mine| mine.effective.contains(NEEDED));
-        if !may && rustix::process::geteuid().as_raw() != user.uid {
+        if !may && geteuid().as_raw() != user.uid {
             return Err(format!(
                 "there is no right to run programs as '{name}'; run the agent as root, give it the capabilities of \
                  dayfly-agent.service, or leave --run-as out"
@@ -336,7 +338,10 @@ impl Supervisor {
             .stdin(Stdio::null())
             .process_group(0);
         if let Some(User { uid, gid }) = self.order.user {
-            // The standard library drops all other groups with it.
+            // The standard library drops the other groups where root runs it, and only there. This process has one thread.
+            if geteuid().as_raw() != uid {
+                set_thread_groups(&[])?;
+            }
             command.uid(uid).gid(gid);
         }
         let mut command = tokio::process::Command::from(command);

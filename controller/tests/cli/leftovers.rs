@@ -99,7 +99,7 @@ async fn files_of_attempts_that_lost_go_and_those_that_may_be_committed_stay() {
         put(checkpoint, b"x").await;
     }
     let report = rig.dayfly(&["clean", "--older-than", "0s", "--yes", "--json"]).ok().json();
-    assert_eq!(report["attempt_files"], serde_json::json!([format!("s3://dayfly/out/won/{first}/x")]), "{report}");
+    assert_eq!(report["attempt_files"], serde_json::json!([rig.at(&format!("out/won/{first}/x"))]), "{report}");
     assert_eq!(report["checkpoints"], serde_json::json!(["checkpoints/0001-0000001.won.tar"]), "{report}");
     rig.done(4, "open").await;
     rig.dayfly(&["clean", "--older-than", "0s", "--yes"]).ok();

@@ -10,7 +10,7 @@ use crate::guest::{Boot, expect};
 
 /// What a program sees of itself; and one that takes more memory than it may.
 const COMMAND: &str = "if [ {name} = eat ]; then head -c 200000000 /dev/zero | tail -c 199999999 | wc -c; exit; fi; \
-    id -un; group=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup); echo group $group; \
+    id -un; echo groups $(id -Gn); group=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup); echo group $group; \
     echo bounds $(cat $group/memory.max $group/memory.swap.max $group/memory.oom.group); \
     grep -E '^Cap(Prm|Eff|Amb)' /proc/self/status; \
     timeout 5 bash -c 'exec 3<>/dev/tcp/169.254.169.254/80' 2>/dev/null && echo reached || echo cut off; \
@@ -37,7 +37,14 @@ fn programs_are_kept_apart() {
         println!("{seen}");
         expect(
             &seen,
-            &["dayfly-task\n", "/dayfly-agent.service/dayfly-", "bounds 67108864 0 1\n", "cut off\n", "kept out\n"],
+            &[
+                "dayfly-task\n",
+                "groups dayfly-task\n",
+                "/dayfly-agent.service/dayfly-",
+                "bounds 67108864 0 1\n",
+                "cut off\n",
+                "kept out\n",
+            ],
         );
         assert_eq!(seen.matches("\t0000000000000000\n").count(), 3, "no capabilities: {seen}");
         let letters = store.list_all(&job.bucket.keys.dead_letters()).await.expect("a listing");

@@ -55,7 +55,8 @@ on_endpoint! {
         let command = format!(
             "[ {{name}} = neighbour ] || {{{{ head -c 200000000 /dev/zero > {{scratch}}/fill; trap 'touch {}; exit 1' TERM; \
              while head -c 1000000 /dev/zero >> {{scratch}}/fill; do sleep 0.1; done; exit 8; }}}}; \
-             until [ -e {} ]; do head -c 1000 /dev/zero > {{scratch}}/small || exit 7; sleep 0.1; done; echo went on",
+             for n in $(seq 600); do head -c 1000 /dev/zero > {{scratch}}/small || exit 7; sleep 0.1; [ ! -e {} ] || break; done; \
+             echo went on",
             stopped.display(), stopped.display(),
         );
         let job = seed(world, &["--tasks", &list, "--max-attempts", "1", "--shell", &command]).await;
