@@ -50,6 +50,28 @@ on_endpoint! {
         assert_eq!(read(&fetch(world).await, "out/c.txt/c.sum"), "10 apples");
     }
 
+    /// Programs run as another user, and the agent's files are its own by its umask, as in its unit: the project, the
+    /// environment and shared files are readable all the same.
+    async fn another_user_reads_the_project_and_its_environment(world: &World) {
+        if !rustix::process::geteuid().is_root() {
+            return println!("SKIPPED: only root can run programs as somebody else");
+        }
+        let folder = inputs(world, &[("a.txt", "1\n2\n")]);
+        let project = world.folder().join("plain");
+        std::fs::create_dir_all(project.join("parts")).expect("a folder");
+        file(world, "plain/parts/__init__.py", "WORD = 'fine'\n");
+        file(world, "plain/main.py", "import os, parts, sys\nfrom pip import __version__\n\
+            print(parts.WORD, os.getuid() != 0, sys.prefix != sys.base_prefix, file=open(sys.argv[4] + '/said', 'w'))\n");
+        let project = project.display().to_string();
+        let job = seed(world, &["--inputs", &folder, "--project", &project, "main.py"]).await;
+        std::fs::set_permissions(world.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+        let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let mut agent = world.agent(&job.location, "one").arg("--run-as").arg("nobody").start();
+        rustix::process::umask(before);
+        agent.ended().await.expect(0, &[]);
+        assert_eq!(read(&fetch(world).await, "out/a.txt/said"), "fine True True\n");
+    }
+
     /// What cannot be installed stops the agent before its first claim.
     async fn a_requirement_that_does_not_resolve_burns_nothing(world: &World) {
         let folder = inputs(world, &[("a.txt", "1\n")]);
