@@ -96,11 +96,11 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Set up the account for jobs below a place: bucket, role, network, launch template
-    Setup(SetupArgs),
+    Setup(Box<SetupArgs>),
     /// Remove what setup made
     Teardown(TeardownArgs),
     /// Put a job in place: inputs, kernel, settings, task list
-    Seed(SeedArgs),
+    Seed(Box<SeedArgs>),
     /// Start agents for a job
     Launch(Box<LaunchArgs>),
     /// Seed, launch and watch in one; the exit code says whether tasks failed
