@@ -25,12 +25,13 @@ use super::program::{
     Containment, Launch, Places, Program, Room, SharedFiles, credentials, of_task, output_file_name, stage_output,
 };
 use super::{Failure, Processor, TaskIo};
-use crate::supervisor::{Contained, User};
+use crate::supervisor::Contained;
 use engine::Engine;
 use image::Source;
 use links::Links;
 use lock::Lock;
 use order::{CHECKPOINT, ContainerOrder, DATA, FILES, INPUT, Mount, SCRATCH};
+use user::Identity;
 
 pub use build::Lease;
 pub use registry::Logins;
@@ -58,7 +59,7 @@ pub struct Container {
 struct Ready {
     engine: Engine,
     image: String,
-    user: Option<User>,
+    user: Identity,
     template: Template,
     files: SharedFiles,
     lock: Lock,
@@ -124,7 +125,7 @@ impl Container {
             image: &ready.image,
             settings: &self.settings,
             memory_mib: settings.memory_limit_mib,
-            user: ready.user,
+            user: ready.user.inside,
             mounts: &mounts,
             environment: &variables,
             argv,
@@ -150,7 +151,7 @@ impl Processor for Container {
         let (image, of_image) = engine.image(&image).await?;
         let user = user::of(&engine, &image, &of_image, workshop.user, (&folder, &lock)).await?;
         let files = SharedFiles::fetch(job, &self.program.settings().files, &workshop.work_dir).await?;
-        tracing::info!(engine = %engine.program.display(), image, ?user, "the image is ready");
+        tracing::info!(engine = %engine.program.display(), image, user = ?user.inside, "the image is ready");
         let _ = self.ready.set(Ready { engine, image, user, template, files, lock });
         Ok(())
     }
@@ -160,7 +161,7 @@ impl Processor for Container {
             return Err(Failure::Refused("the image was not made ready".to_owned()));
         };
         let settings = self.program.settings();
-        let room = Room::make(task.scratch()?, ready.user)?;
+        let room = Room::make(task.scratch()?, ready.user.folders)?;
         let places = Places {
             input: INPUT.to_owned(),
             output: DATA.to_owned(),

@@ -10,7 +10,16 @@ use super::order::LABEL;
 use crate::processor::Failure;
 use crate::supervisor::User;
 
-/// The user, if not the one that both the agent and the image run as: root.
+/// The user of a container, inside and out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// As the engine is told, if not what the image says.
+    pub inside: Option<User>,
+    /// Whose the task's folders are, if not the agent's.
+    pub folders: Option<User>,
+}
+
+/// Who an image's containers run as; nothing is said of root, where agent and image are.
 ///
 /// # Errors
 /// A name that the image does not know.
@@ -20,18 +29,29 @@ pub async fn of(
     of_image: &str,
     run_as: Option<User>,
     (folder, lock): (&Path, &Lock),
-) -> Result<Option<User>, Failure> {
+) -> Result<Identity, Failure> {
     let me = rustix::process::geteuid();
     if !me.is_root() {
         // Without root, podman's root is the agent's user, and docker's is the machine's.
-        return Ok(match engine.kind {
-            Kind::Podman => Some(User { uid: 0, gid: 0 }),
-            Kind::Docker => Some(User { uid: me.as_raw(), gid: rustix::process::getegid().as_raw() }),
-        });
+        let inside = match engine.kind {
+            Kind::Podman => User { uid: 0, gid: 0 },
+            Kind::Docker => User { uid: me.as_raw(), gid: rustix::process::getegid().as_raw() },
+        };
+        return Ok(Identity { inside: Some(inside), folders: None });
     }
-    if run_as.is_some() {
-        return Ok(run_as);
-    }
+    let user = match run_as {
+        Some(user) => Some(user),
+        None => of_image_itself(engine, image, of_image, (folder, lock)).await?,
+    };
+    Ok(Identity { inside: user, folders: user })
+}
+
+async fn of_image_itself(
+    engine: &Engine,
+    image: &str,
+    of_image: &str,
+    (folder, lock): (&Path, &Lock),
+) -> Result<Option<User>, Failure> {
     match Wanted::parse(of_image) {
         Wanted::Root => Ok(None),
         Wanted::Ids(user) => Ok(Some(user)),
