@@ -5,6 +5,7 @@ mod doctor;
 mod image;
 mod instances;
 mod job;
+mod logs;
 mod machines;
 mod remote;
 mod seed;
@@ -21,6 +22,7 @@ pub use doctor::DoctorArgs;
 pub use image::{ImageArgs, ImageCommand, PruneArgs, PublishArgs};
 pub use instances::{ManageArgs, PsArgs, ReapArgs};
 pub use job::{JobArg, split_job};
+pub use logs::{DescribeArgs, LogsArgs};
 pub use machines::{Architecture, MachinesArgs};
 pub use remote::{ConnectArgs, ExecArgs};
 pub use seed::{InputsArg, KernelArg, ProgramArgs, SeedArgs};
@@ -107,6 +109,10 @@ pub enum Command {
     Status(StatusArgs),
     /// Follow a job until it is over
     Watch(JobArg),
+    /// Print the logs of tasks or agents
+    Logs(LogsArgs),
+    /// Tell a task's whole history, attempt by attempt
+    Describe(DescribeArgs),
     /// Copy the outputs of a job to a folder
     Fetch(FetchArgs),
     /// Put given-up tasks back on the list

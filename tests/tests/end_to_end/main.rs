@@ -14,3 +14,4 @@ mod people;
 mod programs;
 mod refusals;
 mod servers;
+mod tales;
