@@ -12,6 +12,7 @@ pub mod human;
 pub mod observe;
 pub mod output;
 pub mod parts;
+pub mod report;
 pub mod settings;
 
 #[cfg(feature = "ec2")]
@@ -67,6 +68,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Watch(args) => watch::command(&parts, args).await,
         Command::Logs(args) => logs::command(&parts, args).await,
         Command::Describe(args) => describe::command(&parts, args).await,
+        Command::Report(args) => report::command(&parts, args).await,
         Command::Fetch(args) => fetch::command(&parts, args).await,
         Command::Retry(args) => retry::command(&parts, args).await,
         Command::Pause(args) => control::pause(&parts, args).await,
