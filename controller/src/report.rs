@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::cli::{ReportArgs, ReportFormat};
 use crate::failure::{Failure, Result};
 use crate::human;
-use crate::observe::Tally;
+use crate::observe::{Observer, Tally};
 use crate::parts::{Parts, Patience};
 
 pub use account::{Pool, Spent, spent};
@@ -101,7 +101,8 @@ pub struct Attempts {
 pub async fn command(parts: &Parts, args: &ReportArgs) -> Result<Exit> {
     let job = parts.settings.job(args.job.job.as_ref())?;
     let bucket = parts.job(&job, Patience::Long).await?;
-    let gathered = Gathered::read(parts, bucket).await?;
+    let mut observer = Observer::keeping(bucket);
+    let gathered = Gathered::read(parts, &mut observer).await?;
     let spent = gathered.spent(parts).await?;
     let report = gathered.tell(spent).await?;
     if let Some(file) = &args.timeline {

@@ -48,6 +48,7 @@ try {
       job: text("#job"), state: text("#state"), figures,
       rows: Number(document.querySelector("#timeline").dataset.rows),
       drawn: Number(document.querySelector("#timeline").dataset.drawn ?? 0),
+      named: Number(document.querySelector("#timeline").dataset.named ?? 0),
       colours: colours.size,
       failures: [...document.querySelectorAll("#failures details")].map((entry) => entry.textContent),
       slowest: document.querySelectorAll("#slowest tr").length - 1,

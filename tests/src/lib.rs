@@ -20,6 +20,7 @@ pub mod policy;
 pub mod program;
 pub mod proxy;
 pub mod server;
+pub mod terminal;
 pub mod watcher;
 pub mod world;
 

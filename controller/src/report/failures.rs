@@ -43,15 +43,15 @@ pub struct FailureTold {
 /// # Errors
 /// A store that refuses.
 pub async fn told(job: &JobBucket, letters: &[DeadLetter]) -> Result<Vec<FailureTold>> {
-    stream::iter(letters.iter().take(TOLD).enumerate())
+    stream::iter(letters.iter().take(TOLD).cloned().enumerate().collect::<Vec<_>>())
         .map(|(n, letter)| async move {
             let tail = match letter.log.as_ref().filter(|_| n < WITH_LOG) {
                 Some(key) => tail(job, key).await?,
                 None => None,
             };
             Ok::<_, Failure>(FailureTold {
-                name: letter.name.clone(),
-                error: letter.error.clone(),
+                name: letter.name,
+                error: letter.error,
                 attempts: letter.attempts.len() as u64,
                 agent: letter.attempts.last().map(|attempt| attempt.agent.to_string()),
                 at: letter.at,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::clock::Timestamp;
 use dayfly_shared::ids::AgentId;
 use dayfly_shared::records::{AgentRecord, AttemptEnd, DeadLetter, ResultRecord, TaskOutcome, TenureEnd};
@@ -17,8 +16,8 @@ use crate::parts::Parts;
 use crate::status;
 
 /// What the bucket holds of a job.
-pub struct Gathered {
-    observer: Observer,
+pub struct Gathered<'a> {
+    observer: &'a Observer,
     snapshot: Snapshot,
     now: Timestamp,
     /// The agents' records, by when they were born.
@@ -26,20 +25,12 @@ pub struct Gathered {
     letters: Vec<DeadLetter>,
 }
 
-impl Gathered {
-    /// Reads it.
+impl<'a> Gathered<'a> {
+    /// Reads what the observer, who keeps results, does not know yet.
     ///
     /// # Errors
     /// No job there, a store that refuses.
-    pub async fn read(parts: &Parts, bucket: JobBucket) -> Result<Self> {
-        Self::look(parts, Observer::keeping(bucket)).await
-    }
-
-    /// Reads what came since the observer looked last.
-    ///
-    /// # Errors
-    /// As [`Gathered::read`].
-    pub async fn look(parts: &Parts, mut observer: Observer) -> Result<Self> {
+    pub async fn read(parts: &Parts, observer: &'a mut Observer) -> Result<Self> {
         let snapshot = observer.look().await?;
         let mut agents = observer.job().agents().await?;
         agents.sort_by(|a, b| (a.born, &a.agent).cmp(&(b.born, &b.agent)));
@@ -51,16 +42,6 @@ impl Gathered {
         });
         letters.sort_by_key(|letter| letter.at);
         Ok(Self { observer, snapshot, now: parts.clock.now().wall, agents, letters })
-    }
-
-    /// To look again later.
-    pub fn into_observer(self) -> Observer {
-        self.observer
-    }
-
-    /// How the job stands.
-    pub fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
     }
 
     /// The results of all closed chunks.

@@ -11,7 +11,7 @@ use super::Gathered;
 const HEAD: &str = "task,name,attempt,agent,host,instance,instance_type,market,zone,from,to,seconds,end,error";
 
 /// Every attempt at tasks whose chunk is closed.
-pub fn csv(gathered: &Gathered) -> String {
+pub fn csv(gathered: &Gathered<'_>) -> String {
     let agents: BTreeMap<&AgentId, &AgentRecord> = gathered.agents.iter().map(|a| (&a.agent, a)).collect();
     let mut text = format!("{HEAD}\r\n");
     for task in gathered.results().iter().flat_map(|result| &result.tasks) {

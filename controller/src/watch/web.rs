@@ -34,7 +34,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// What was seen last; one look at a time.
 struct Live {
     parts: Parts,
-    observer: Option<Observer>,
+    observer: Observer,
     seen: Option<(Moment, Report)>,
     spent: Option<(Moment, Spent)>,
 }
@@ -44,8 +44,8 @@ impl Live {
     async fn report(&mut self) -> Result<&Report> {
         let now = self.parts.clock.now().at;
         let fresh = self.seen.as_ref().is_some_and(|(at, _)| now.since(*at) < LOOK);
-        if !fresh && let Some(observer) = self.observer.take() {
-            let gathered = Gathered::look(&self.parts, observer).await?;
+        if !fresh {
+            let gathered = Gathered::read(&self.parts, &mut self.observer).await?;
             let billed = self.spent.take().filter(|(at, _)| now.since(*at) < BILL);
             let (at, spent) = match billed {
                 Some(billed) => billed,
@@ -53,12 +53,11 @@ impl Live {
             };
             let report = gathered.tell(spent.clone()).await?;
             self.spent = Some((at, spent));
-            self.observer = Some(gathered.into_observer());
-            self.seen = Some((self.parts.clock.now().at, report));
+            return Ok(&self.seen.insert((self.parts.clock.now().at, report)).1);
         }
         match &self.seen {
             Some((_, report)) => Ok(report),
-            None => Err(Failure::new("an earlier look at the bucket failed").fix("start dayfly watch --web again")),
+            None => Err(Failure::new("nothing was seen yet")),
         }
     }
 }
@@ -70,7 +69,7 @@ impl Live {
 pub async fn serve(parts: &Parts, job: &Location, port: u16) -> Result<Exit> {
     let mut stop = Stop::listen()?;
     let observer = Observer::keeping(parts.job(job, Patience::Brief).await?);
-    let mut live = Live { parts: parts.clone(), observer: Some(observer), seen: None, spent: None };
+    let mut live = Live { parts: parts.clone(), observer, seen: None, spent: None };
     // No job, or a store that refuses, is said here and not in a browser.
     live.report().await?;
     let live = Arc::new(Mutex::new(live));

@@ -15,3 +15,4 @@ mod programs;
 mod refusals;
 mod servers;
 mod tales;
+mod watching;

@@ -68,6 +68,14 @@
 
   const axis = (more) => Object.assign({ stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 },
     ticks: { stroke: colour("line"), width: 1 }, font: "11px system-ui, sans-serif" }, more);
+  // One width left of all that shares the time, so that what happened at once stands one below the other.
+  const LEFT = 190;
+  const two = (n) => String(n).padStart(2, "0");
+  const times = (u, splits, axis, space, step) => splits.map((s, n) => {
+    const at = new Date(s * 1e3);
+    const time = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}` + (step < 60 ? ":" + two(at.getUTCSeconds()) : "");
+    return n === 0 || at.getUTCHours() + at.getUTCMinutes() + at.getUTCSeconds() === 0 ? time + "\n" + at.toISOString().slice(0, 10) : time;
+  });
   const clock = { tzDate: (s) => uPlot.tzDate(new Date(s * 1e3), "UTC") };
   const synced = uPlot.sync("time");
   const setZoom = (u) => {
@@ -193,14 +201,16 @@
     const plot = new uPlot({
       width: width("timeline"), height: Math.round(rows.length * each) + 44, tzDate: clock.tzDate, padding: [4, 12, 0, 0],
       cursor: { sync: { key: synced.key, scales: ["x", null] }, y: false, points: { show: false }, drag: { x: true, y: false } },
-      scales: { x: { time: true, range: (u, min, max) => [min, max] }, y: { range: () => [rows.length, 0] } },
-      axes: [axis({}), axis({ grid: { show: false }, ticks: { show: false }, size: named ? 190 : 60, splits: () => named ? rows.map((_, at) => at + 0.5) : [],
+      scales: { x: { time: true, range: (u, min, max) => [min, max] }, y: { dir: -1, range: () => [0, rows.length] } },
+      axes: [axis({ values: times, space: 70 }), axis({ grid: { show: false }, ticks: { show: false }, size: LEFT, splits: () => named ? rows.map((_, at) => at + 0.5) : [],
+        filter: (u, splits) => splits,
         values: (u, splits) => splits.map((at) => { const name = rows[Math.floor(at)].agent; return name.length > 28 ? "…" + name.slice(-27) : name; }) })],
       series: [{}, { show: true, paths: () => null, points: { show: false } }],
       hooks: { draw: [drawRows], setScale: [(u, key) => { if (key === "x") setZoom(u); }] },
     }, [[from, to], [0, rows.length]], box);
     plot.timed = true;
     plots.push(plot);
+    box.dataset.named = plot.axes[1]._values?.length ?? 0;
     plot.over.addEventListener("mousemove", (event) => tell(plot, event));
     plot.over.addEventListener("mouseleave", () => { $("tip").hidden = true; });
   };
@@ -216,7 +226,7 @@
       width: width("throughput"), height: 180, tzDate: clock.tzDate, padding: [8, 12, 0, 0],
       cursor: { sync: { key: synced.key, scales: ["x", null] }, y: false, points: { show: false }, drag: { x: true, y: false } },
       scales: { x: { time: true, range: (u, min, max) => [min, max] }, y: { range: (u, min, max) => [0, max || 1] } },
-      axes: [axis({}), axis({ size: 70, label: "tasks " + per[1], labelSize: 18, labelFont: "11px system-ui, sans-serif" })],
+      axes: [axis({ values: times, space: 70 }), axis({ size: LEFT - 18, label: "tasks " + per[1], labelSize: 18, labelFont: "11px system-ui, sans-serif" })],
       series: [{}, { label: "done", fill: colour("done"), stroke: colour("done"), width: 0, paths: bars, points: { show: false } }],
       hooks: { setScale: [(u, key) => { if (key === "x") setZoom(u); }] },
     }, [done.map((_, n) => from + n * bin), done.map((count) => count / bin * per[0])], box);
@@ -239,7 +249,7 @@
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: { x: { time: false, range: () => [0, bins] }, y: { range: (u, min, max) => [0, max || 1] } },
       axes: [axis({ splits: () => Array.from({ length: 9 }, (_, n) => n * bins / 8), values: (u, splits) => splits.map((at) => length(d.edges[Math.round(at)])) }),
-        axis({ size: 70, label: "tasks", labelSize: 18, labelFont: "11px system-ui, sans-serif", incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5] })],
+        axis({ size: LEFT - 18, label: "tasks", labelSize: 18, labelFont: "11px system-ui, sans-serif", incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5] })],
       series: [{}, { label: "tasks", fill: colour("done"), stroke: colour("done"), width: 0, paths: bars, points: { show: false } }],
     }, [d.counts.map((_, n) => n), d.counts], box));
   };
