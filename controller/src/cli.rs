@@ -6,10 +6,13 @@ mod doctor;
 mod image;
 mod instances;
 mod job;
+mod logs;
 mod machines;
 mod remote;
+mod report;
 mod seed;
 mod setup;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,10 +26,13 @@ pub use doctor::DoctorArgs;
 pub use image::{ImageArgs, ImageCommand, PruneArgs, PublishArgs};
 pub use instances::{ManageArgs, PsArgs, ReapArgs};
 pub use job::{JobArg, split_job};
+pub use logs::{DescribeArgs, LogsArgs};
 pub use machines::{Architecture, MachinesArgs};
 pub use remote::{ConnectArgs, ExecArgs};
+pub use report::{ReportArgs, ReportFormat};
 pub use seed::{InputsArg, KernelArg, ProgramArgs, SeedArgs};
 pub use setup::{KindArg, SetupArgs, TeardownArgs};
+pub use watch::WatchArgs;
 
 use crate::human::parse_duration;
 
@@ -108,7 +114,13 @@ pub enum Command {
     /// Say how a job stands
     Status(StatusArgs),
     /// Follow a job until it is over
-    Watch(JobArg),
+    Watch(WatchArgs),
+    /// Print the logs of tasks or agents
+    Logs(LogsArgs),
+    /// Tell a task's whole history, attempt by attempt
+    Describe(DescribeArgs),
+    /// Write what became of a job as a page, a picture or data
+    Report(ReportArgs),
     /// Copy the outputs of a job to a folder
     Fetch(FetchArgs),
     /// Put given-up tasks back on the list

@@ -7,10 +7,12 @@ pub mod cli;
 pub mod endpoint;
 pub mod failure;
 pub mod fleet;
+pub mod history;
 pub mod human;
 pub mod observe;
 pub mod output;
 pub mod parts;
+pub mod report;
 pub mod settings;
 
 #[cfg(feature = "ec2")]
@@ -18,11 +20,13 @@ mod account;
 mod ask;
 mod clean;
 mod control;
+mod describe;
 mod doctor;
 mod fetch;
 mod host;
 mod jobs;
 mod launch;
+mod logs;
 mod merge;
 mod names;
 mod progress;
@@ -62,6 +66,9 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Run(args) => run::command(&parts, args).await,
         Command::Status(args) => status::command(&parts, args).await,
         Command::Watch(args) => watch::command(&parts, args).await,
+        Command::Logs(args) => logs::command(&parts, args).await,
+        Command::Describe(args) => describe::command(&parts, args).await,
+        Command::Report(args) => report::command(&parts, args).await,
         Command::Fetch(args) => fetch::command(&parts, args).await,
         Command::Retry(args) => retry::command(&parts, args).await,
         Command::Pause(args) => control::pause(&parts, args).await,

@@ -43,6 +43,8 @@ pub struct Observer {
     letters: BTreeMap<TaskId, DeadLetter>,
     dead: usize,
     counted: Option<Counted>,
+    /// All results, where they are wanted.
+    kept: Option<Vec<ResultRecord>>,
 }
 
 /// What takes reading through the lists, kept until they change.
@@ -70,7 +72,18 @@ impl Observer {
             letters: BTreeMap::new(),
             dead: 0,
             counted: None,
+            kept: None,
         }
+    }
+
+    /// Nothing is known yet, and every result that is read is kept.
+    pub fn keeping(job: JobBucket) -> Self {
+        Self { kept: Some(Vec::new()), ..Self::new(job) }
+    }
+
+    /// The results that were read, where they are kept.
+    pub fn results(&self) -> &[ResultRecord] {
+        self.kept.as_deref().unwrap_or_default()
     }
 
     /// The job.
@@ -143,8 +156,12 @@ impl Observer {
     }
 
     async fn catch_up(&mut self) -> Result<()> {
-        for result in &self.job.catch_up(&mut self.ledger).await? {
+        let results = self.job.catch_up(&mut self.ledger).await?;
+        for result in &results {
             self.ends.extend(ends(result));
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.extend(results);
         }
         self.dead = self.ledger.dead_letter_count();
         Ok(())

@@ -36,6 +36,11 @@ impl Output {
         }
     }
 
+    /// Prints data as it is.
+    pub fn text(&self, text: &str) {
+        self.print(text.trim_end_matches('\n'));
+    }
+
     fn print(&self, text: &str) {
         // A reader that went away (`| head`) has seen what it wanted.
         let mut out = io::stdout().lock();

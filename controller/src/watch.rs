@@ -1,63 +1,202 @@
 //! `dayfly watch`: follows a job until it is over. It reads the bucket alone, so it can watch from anywhere.
 
+mod news;
+mod screen;
+mod view;
+mod web;
+
 use std::time::Duration;
 
-use dayfly_shared::clock::Timestamp;
+use dayfly_shared::clock::{Moment, Timestamp};
 use dayfly_shared::exit::Exit;
 
 #[cfg(feature = "ec2")]
 use crate::cap;
-use crate::cli::JobArg;
+use crate::cli::WatchArgs;
 use crate::failure::Result;
 use crate::human;
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
 use crate::progress::Lines;
+use crate::report;
 use crate::status::{self, StatusReport};
+use crate::stop::Stop;
+
+use news::Event;
+use screen::Screen;
+use view::View;
 
 /// Between two looks at a small job: what a person takes for at once.
 const SOON: Duration = Duration::from_secs(1);
 /// A look lists the results; for each page of 1,000 of them it waits so much longer, so that looking costs no more than
 /// some requests a second.
 const PER_PAGE: Duration = Duration::from_millis(500);
-/// Between two looks at what the job has cost, where it has a cap: prices are by the hour.
-#[cfg(feature = "ec2")]
-const CAP: Duration = Duration::from_mins(1);
-/// Lines of agents in the live display: with the rest they fit on the smallest terminal (24 lines).
+/// Between two looks at what the job has cost: prices are by the hour.
+const BILL: Duration = Duration::from_mins(1);
+/// Between two drawings of the screen: ages go on, and a window that was resized is filled again, before anybody wonders.
+const FRAME: Duration = Duration::from_millis(250);
+/// Lines of agents in the display that moves: with the rest they fit on the smallest terminal (24 lines).
 const AGENT_LINES: usize = 16;
 
 /// `dayfly watch`.
 ///
 /// # Errors
 /// No job there, a store that refuses.
-pub async fn command(parts: &Parts, args: &JobArg) -> Result<Exit> {
-    let job = parts.settings.job(args.job.as_ref())?;
-    let mut observer = Observer::new(parts.job(&job, Patience::Long).await?);
-    let mut display = Display::new(parts);
-    #[cfg(feature = "ec2")]
-    let mut next_bill = parts.clock.now().at;
-    let snapshot = loop {
-        let snapshot = observer.look().await?;
-        #[cfg(feature = "ec2")]
-        if parts.clock.now().at >= next_bill {
-            next_bill = parts.clock.now().at.after(CAP);
-            cap::keep(parts, &snapshot).await?;
-        }
-        match parts.output().json {
-            true => display.stream(parts, &snapshot),
-            false => display.show(parts, &snapshot),
-        }
-        if matches!(snapshot.state, JobState::Over | JobState::Cancelled) {
-            break snapshot;
-        }
-        parts.clock.sleep(wait(&snapshot)).await;
-    };
-    display.clear();
-    // For programs the last line of the stream was the result.
-    if !parts.output().json {
-        parts.output().result(&StatusReport { snapshot: &snapshot, now: parts.clock.now().wall, shown: AGENT_LINES });
+pub async fn command(parts: &Parts, args: &WatchArgs) -> Result<Exit> {
+    let job = parts.settings.job(args.job.job.as_ref())?;
+    if args.web {
+        return web::serve(parts, &job, args.port).await;
     }
-    Ok(exit(&snapshot))
+    let mut stop = Stop::listen()?;
+    let mut observer = Observer::new(parts.job(&job, Patience::Long).await?);
+    // No job, or a store that refuses, is said before the screen is taken.
+    let first = observer.look().await?;
+    let mut watcher = Watcher::new(parts);
+    let (snapshot, ending) = watcher.follow(&mut observer, first, &mut stop).await?;
+    drop(watcher);
+    if parts.output().json {
+        // The last line of the stream said it all.
+        return Ok(if matches!(ending, Ending::Stopped) { Exit::Drained } else { exit(&snapshot) });
+    }
+    parts.output().result(&StatusReport { snapshot: &snapshot, now: parts.clock.now().wall, shown: AGENT_LINES });
+    match ending {
+        Ending::Over => Ok(exit(&snapshot)),
+        Ending::Deserted => {
+            let (resume, launch) = (parts.settings.command("resume", &job), parts.settings.command("launch", &job));
+            parts.output().note(format!("drained: no agent is left; to go on: {resume}, then {launch}"));
+            Ok(Exit::Drained)
+        }
+        Ending::Stopped => {
+            let again = parts.settings.command("watch", &job);
+            parts.output().note(format!("the job goes on by itself; to watch it again: {again}"));
+            Ok(Exit::Drained)
+        }
+    }
+}
+
+/// Why the watching ended.
+enum Ending {
+    /// The job is over, or cancelled.
+    Over,
+    /// The job was drained, and no agent is left.
+    Deserted,
+    /// Somebody asked.
+    Stopped,
+}
+
+/// What is watched, and how it is shown.
+struct Watcher<'a> {
+    parts: &'a Parts,
+    screen: Option<Screen>,
+    view: View,
+    next_bill: Moment,
+    before: Option<Snapshot>,
+    said: Option<String>,
+}
+
+impl<'a> Watcher<'a> {
+    fn new(parts: &'a Parts) -> Self {
+        let screen = (parts.output().live() && !parts.output().json).then(Screen::enter);
+        Self { parts, screen, view: View::default(), next_bill: parts.clock.now().at, before: None, said: None }
+    }
+
+    async fn follow(
+        &mut self,
+        observer: &mut Observer,
+        first: Snapshot,
+        stop: &mut Stop,
+    ) -> Result<(Snapshot, Ending)> {
+        let mut snapshot = first;
+        loop {
+            self.bill(observer, &snapshot).await?;
+            self.tell(&snapshot);
+            if matches!(snapshot.state, JobState::Over | JobState::Cancelled) {
+                return Ok((snapshot, Ending::Over));
+            }
+            if is_deserted(&snapshot) {
+                return Ok((snapshot, Ending::Deserted));
+            }
+            let until = self.parts.clock.now().at.after(wait(&snapshot));
+            while self.parts.clock.now().at < until {
+                let left = until.since(self.parts.clock.now().at);
+                tokio::select! {
+                    () = self.parts.clock.sleep(left.min(FRAME)) => self.draw(&snapshot),
+                    () = stop.asked() => return Ok((snapshot, Ending::Stopped)),
+                }
+            }
+            tokio::select! {
+                look = observer.look() => snapshot = look?,
+                () = stop.asked() => return Ok((snapshot, Ending::Stopped)),
+            }
+        }
+    }
+
+    /// What it has cost, and whether it may cost more.
+    async fn bill(&mut self, observer: &Observer, snapshot: &Snapshot) -> Result<()> {
+        let now = self.parts.clock.now();
+        if now.at < self.next_bill {
+            return Ok(());
+        }
+        self.next_bill = now.at.after(BILL);
+        #[cfg(feature = "ec2")]
+        cap::keep(self.parts, snapshot).await?;
+        if self.screen.is_some() && snapshot.agents.iter().any(|agent| agent.instance_id.is_some()) {
+            let agents = observer.job().agents().await?;
+            self.view.dollars = report::spent(self.parts, observer.job(), &agents, now.wall).await?.dollars;
+        }
+        Ok(())
+    }
+
+    /// Shows or says what is new.
+    fn tell(&mut self, snapshot: &Snapshot) {
+        let events = news::between(self.before.as_ref(), snapshot);
+        let output = self.parts.output();
+        if output.json {
+            for event in &events {
+                output.line(event);
+            }
+            if self.is_news(snapshot) || !events.is_empty() {
+                output.line(&Event::Status(Box::new(snapshot.clone())));
+            }
+        } else if self.screen.is_some() {
+            self.draw(snapshot);
+        } else {
+            let time = self.parts.clock.now().wall.to_string();
+            for event in &events {
+                output.note(format!("{} {event}", &time[11..19]));
+            }
+            if self.is_news(snapshot) {
+                output.note(format!("{} {}", &time[11..19], line(snapshot)));
+            }
+        }
+        self.before = Some(snapshot.clone());
+    }
+
+    fn draw(&mut self, snapshot: &Snapshot) {
+        if let Some(screen) = &mut self.screen {
+            let (width, height) = screen.size();
+            screen.draw(&self.view.lines(snapshot, self.parts.clock.now().wall, width, height), width);
+        }
+    }
+
+    /// Whether anything changed but the pace, which does all the time.
+    fn is_news(&mut self, snapshot: &Snapshot) -> bool {
+        is_news(&mut self.said, snapshot)
+    }
+}
+
+/// Whether the job was told to end, and nobody is left who could.
+fn is_deserted(snapshot: &Snapshot) -> bool {
+    snapshot.state == JobState::Draining
+        && snapshot.live_agents() == 0
+        && !snapshot.running.iter().any(|lease| lease.holds())
+}
+
+fn is_news(said: &mut Option<String>, snapshot: &Snapshot) -> bool {
+    let news = format!("{} {}", status::tally(snapshot), snapshot.state.word());
+    let changed = said.as_ref() != Some(&news);
+    *said = Some(news);
+    changed
 }
 
 /// How a job ended, as an exit code.
@@ -95,24 +234,9 @@ impl Display {
             lines.show(&screen(snapshot, now));
             return;
         }
-        if self.is_news(snapshot) {
+        if is_news(&mut self.said, snapshot) {
             parts.output().note(format!("{} {}", &now.to_string()[11..19], line(snapshot)));
         }
-    }
-
-    /// Prints how the job goes now as a line of JSON, if anything changed.
-    fn stream(&mut self, parts: &Parts, snapshot: &Snapshot) {
-        if self.is_news(snapshot) {
-            parts.output().line(&StatusReport { snapshot, now: parts.clock.now().wall, shown: AGENT_LINES });
-        }
-    }
-
-    /// Whether anything changed but the pace, which does all the time.
-    fn is_news(&mut self, snapshot: &Snapshot) -> bool {
-        let news = format!("{} {}", status::tally(snapshot), snapshot.state.word());
-        let changed = self.said.as_ref() != Some(&news);
-        self.said = Some(news);
-        changed
     }
 
     /// Takes the display off the screen.

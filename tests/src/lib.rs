@@ -7,7 +7,9 @@
 //! again and again. Nothing sleeps for a fixed time: what takes time is waited for with [`World::until`].
 
 pub mod aws;
+pub mod browser;
 pub mod content;
+pub mod fabric;
 pub mod instances;
 pub mod invariants;
 pub mod job;
@@ -18,6 +20,7 @@ pub mod policy;
 pub mod program;
 pub mod proxy;
 pub mod server;
+pub mod terminal;
 pub mod watcher;
 pub mod world;
 

@@ -175,6 +175,11 @@ impl World {
         Agent::new(name, command, self.logs(), nth)
     }
 
+    /// `dayfly`, in the environment that programs of this world have, to be started otherwise than by this world.
+    pub fn dayfly_command(&self) -> Command {
+        self.command("dayfly")
+    }
+
     /// Starts `dayfly` with these arguments.
     pub fn start_dayfly(&self, arguments: &[&str]) -> Program {
         self.start_dayfly_with(arguments, |_| {})

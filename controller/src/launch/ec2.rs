@@ -17,7 +17,7 @@ use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
 use dayfly_shared::launch::Launch;
 
-use crate::cli::{AgentsArgs, JobArg, LaunchArgs};
+use crate::cli::{AgentsArgs, JobArg, LaunchArgs, WatchArgs};
 use crate::cloud::Cloud;
 use crate::control::cap_cost;
 use crate::failure::{Failure, Result};
@@ -44,7 +44,10 @@ pub async fn command(parts: &Parts, args: &LaunchArgs, deployment: &Deployment, 
     let (_, report) = start(parts, &cloud, deployment, job, &args.agents).await?;
     parts.output().result(&report);
     match args.wait {
-        true => watch::command(parts, &JobArg { job: Some(job.clone()) }).await,
+        true => {
+            let job = JobArg { job: Some(job.clone()) };
+            watch::command(parts, &WatchArgs { job, web: false, port: 0 }).await
+        }
         false => Ok(Exit::Done),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dayfly_shared::clock::Timestamp;
 use dayfly_shared::ids::AgentId;
 use dayfly_shared::records::{AgentRecord, AgentState, from_json};
 use serde::Serialize;
@@ -29,6 +30,18 @@ pub struct AgentNow {
     pub host: String,
     /// The process.
     pub pid: u32,
+    /// The instance's id, type, zone and market, where it is one.
+    pub instance_id: Option<String>,
+    /// Such as `c7i.large`.
+    pub instance_type: Option<String>,
+    /// Such as `us-west-2a`.
+    pub zone: Option<String>,
+    /// `spot` or `on-demand`.
+    pub market: Option<String>,
+    /// When it started, by its own clock.
+    pub born: Timestamp,
+    /// The names of the tasks in hand.
+    pub tasks: Vec<String>,
     /// Tasks it runs at once.
     pub slots: u32,
     /// Tasks in hand.
@@ -78,8 +91,14 @@ fn now(record: AgentRecord, age: Option<Duration>, silent: Duration) -> AgentNow
         why: record.why,
         host: record.machine.host,
         pid: record.machine.pid,
+        instance_id: record.machine.instance_id,
+        instance_type: record.machine.instance_type,
+        zone: record.machine.zone,
+        market: record.machine.market,
+        born: record.born,
         slots: record.slots,
         running: record.running.len() as u64,
+        tasks: record.running.into_iter().map(|running| running.name).collect(),
         done: record.done,
         failed: record.failed,
         requests: record.requests.total(),

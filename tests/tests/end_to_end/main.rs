@@ -14,3 +14,5 @@ mod people;
 mod programs;
 mod refusals;
 mod servers;
+mod tales;
+mod watching;

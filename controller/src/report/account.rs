@@ -1,0 +1,131 @@
+//! Machine time by type and market, and what it cost as far as that is known.
+
+use std::collections::BTreeMap;
+
+use dayfly_shared::bucket::JobBucket;
+use dayfly_shared::clock::Timestamp;
+use dayfly_shared::records::AgentRecord;
+#[cfg(feature = "ec2")]
+use dayfly_shared::store::ListQuery;
+use serde::Serialize;
+
+#[cfg(feature = "ec2")]
+use crate::cloud::{self, Cloud};
+#[cfg(feature = "ec2")]
+use crate::cost::Bill;
+use crate::failure::Result;
+use crate::parts::Parts;
+
+/// Machines of one type and market.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Pool {
+    /// The type; none for machines that are no instances.
+    pub instance_type: Option<String>,
+    /// The market.
+    pub market: Option<String>,
+    /// How many.
+    pub machines: u64,
+    /// Their time together.
+    pub seconds: u64,
+    /// What they cost, where prices are known.
+    pub dollars: Option<f64>,
+}
+
+/// What a job used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Spent {
+    /// Machines by type and market.
+    pub pools: Vec<Pool>,
+    /// Dollars in all, as far as they are known.
+    pub dollars: Option<f64>,
+    /// Of these, requests to the store.
+    pub requests_dollars: Option<f64>,
+    /// What is not in it, and why.
+    pub notes: Vec<String>,
+}
+
+type Pools = BTreeMap<(Option<String>, Option<String>), Pool>;
+
+fn add(pools: &mut Pools, kind: Option<String>, market: Option<String>, seconds: u64, dollars: Option<f64>) {
+    let pool = pools.entry((kind.clone(), market.clone())).or_insert_with(|| Pool {
+        instance_type: kind,
+        market,
+        ..Pool::default()
+    });
+    pool.machines += 1;
+    pool.seconds += seconds;
+    if let Some(dollars) = dollars {
+        pool.dollars = Some(pool.dollars.unwrap_or_default() + dollars);
+    }
+}
+
+/// What the agents' records tell, and, for machines of EC2, what they cost.
+///
+/// # Errors
+/// A store that refuses. A service that does not tell prices leaves them unknown.
+pub async fn spent(parts: &Parts, job: &JobBucket, agents: &[AgentRecord], now: Timestamp) -> Result<Spent> {
+    let mut pools = Pools::new();
+    let mut spent = Spent::default();
+    let bill = bill(parts, job, agents, now, &mut pools, &mut spent).await?;
+    for agent in agents {
+        let machine = &agent.machine;
+        if bill && machine.instance_id.is_some() {
+            continue;
+        }
+        let seconds = agent.last_seen.since(agent.born).as_secs();
+        add(&mut pools, machine.instance_type.clone(), machine.market.clone(), seconds, None);
+    }
+    spent.pools = pools.into_values().collect();
+    if spent.dollars.is_none()
+        && let Some(cost) = job.summary().await?.and_then(|summary| summary.cost)
+    {
+        spent.dollars = Some(cost.dollars);
+        spent.requests_dollars = Some(cost.requests);
+        spent.notes.push(format!("as of {}, by dayfly cost", cost.at));
+    }
+    Ok(spent)
+}
+
+/// Whether machines of EC2 are accounted for.
+#[cfg(feature = "ec2")]
+async fn bill(
+    parts: &Parts,
+    job: &JobBucket,
+    agents: &[AgentRecord],
+    now: Timestamp,
+    pools: &mut Pools,
+    spent: &mut Spent,
+) -> Result<bool> {
+    let on_ec2 = agents.iter().any(|agent| agent.machine.instance_id.is_some());
+    if !on_ec2 && job.store().list(&ListQuery::under(job.keys.launches())).await?.entries.is_empty() {
+        return Ok(false);
+    }
+    let drawn = async {
+        let deployment = cloud::find(parts, &job.location).await?;
+        let cloud = Cloud::connect_in(parts, deployment.as_ref().map(|d| d.region.as_str())).await?;
+        Bill::draw(&cloud, job, now, false).await
+    };
+    let bill = match drawn.await {
+        Ok(bill) => bill,
+        Err(failure) => {
+            spent.notes.push(format!("prices are unknown: {failure:#}"));
+            return Ok(false);
+        }
+    };
+    let cost = bill.cost();
+    spent.dollars = Some(cost.dollars);
+    spent.requests_dollars = Some(cost.requests);
+    spent.notes.extend(cost.unknown.iter().map(|unknown| format!("not in it: {unknown}")));
+    spent.notes.extend(bill.notes.iter().cloned());
+    for line in bill.machines {
+        let market = line.stay.market.map(|market| market.word().to_owned());
+        add(pools, line.stay.instance_type, market, line.seconds.unwrap_or(0), Some(line.charge.dollars));
+    }
+    Ok(true)
+}
+
+/// Without machines on EC2 there is no bill.
+#[cfg(not(feature = "ec2"))]
+async fn bill(_: &Parts, _: &JobBucket, _: &[AgentRecord], _: Timestamp, _: &mut Pools, _: &mut Spent) -> Result<bool> {
+    Ok(false)
+}

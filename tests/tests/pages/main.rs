@@ -1,0 +1,4 @@
+//! dayfly's pages in a real browser. Skipped, and said so, where there is none: `scripts/test pages` installs it.
+
+mod live;
+mod report;
