@@ -31,7 +31,8 @@ use python::Python;
 pub use program::Workshop;
 pub use sink::{PART_BYTES, Staged, StagedBody};
 pub use task_io::{Around, OpenUpload, Place, Scratch, TaskIo, Waiting};
-pub use xor::{Xor, xor_in_place};
+pub use xor::Xor;
+pub use xor::kernel::Kernel;
 
 /// Why a task, or a processor's start, did not work out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
