@@ -1,18 +1,20 @@
 //! What is done with a task: the port that built-in processors and programs share.
 //!
 //! A processor reads the task's input and stages its output through a [`TaskIo`]. It never commits: the output becomes
-//! visible only when the driver puts it, create-only. A built-in processor streams ([`TaskIo::open_input`],
-//! [`TaskIo::write`]); a program works on files ([`TaskIo::scratch`], [`TaskIo::input_to_file`],
+//! visible only when the driver puts it, create-only. A built-in processor changes bytes on their way through memory
+//! ([`TaskIo::transform`]); a program works on files ([`TaskIo::scratch`], [`TaskIo::input_to_file`],
 //! [`TaskIo::output_from_file`]). Dropping the future stops the work.
 
 mod archive;
 mod aside;
 mod command;
+mod integrity;
 mod program;
 mod put;
 mod python;
 mod sink;
 mod task_io;
+mod transform;
 mod xor;
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use python::Python;
 pub use program::Workshop;
 pub use sink::{PART_BYTES, Staged, StagedBody};
 pub use task_io::{Around, OpenUpload, Place, Scratch, TaskIo, Waiting};
+pub use transform::Room;
 pub use xor::Xor;
 pub use xor::kernel::Kernel;
 

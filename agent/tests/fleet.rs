@@ -128,6 +128,7 @@ impl World {
             job: self.job.clone(),
             me,
             slots: 2,
+            streams: 2,
             linger,
             boot_spread: Duration::from_millis(20),
             give_up_after: Duration::from_secs(600),

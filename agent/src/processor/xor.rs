@@ -5,9 +5,7 @@ pub mod kernel;
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
 use dayfly_shared::bucket::JobBucket;
-use futures::StreamExt;
 
 use super::{Failure, Processor, TaskIo};
 use kernel::Kernel;
@@ -49,15 +47,6 @@ impl Processor for Xor {
         let Some(kernel) = self.kernel.get() else {
             return Err(Failure::Refused("the xor processor was not made ready".to_owned()));
         };
-        let mut input = task.open_input().await?;
-        let mut offset = 0;
-        while let Some(piece) = input.body.next().await {
-            let piece: Bytes = piece?;
-            let mut piece = piece.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-            kernel.apply(&mut piece, offset);
-            offset += piece.len() as u64;
-            task.write(piece.freeze()).await?;
-        }
-        Ok(())
+        task.transform(&|data: &[u8], out: &mut [u8], offset| kernel.apply_into(data, out, offset)).await
     }
 }

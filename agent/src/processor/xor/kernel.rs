@@ -156,7 +156,8 @@ mod tests {
         let mut dice = StdRng::seed_from_u64(seed);
         let lengths = [1, 2, 3, 7, 63, 64, 65, 999, 1000, 4095, 4096, 4097, 16_384, 16_385, 65_537, 300_000];
         for round in 0..400 {
-            let kernel_bytes = if round % 2 == 0 { lengths[round / 2 % lengths.len()] } else { dice.random_range(1..70_000) };
+            let kernel_bytes =
+                if round % 2 == 0 { lengths[round / 2 % lengths.len()] } else { dice.random_range(1..70_000) };
             let bytes = match round % 5 {
                 0 => dice.random_range(0..200),
                 1 => dice.random_range(0..20_000),
