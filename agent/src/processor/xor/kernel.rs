@@ -132,8 +132,8 @@ mod tests {
 
     /// What the loop is to do, byte by byte.
     fn reference(data: &[u8], kernel: &[u8], offset: u64) -> Vec<u8> {
-        let at = |n: usize| usize::try_from((offset + n as u64) % kernel.len() as u64).unwrap();
-        data.iter().enumerate().map(|(n, byte)| byte ^ kernel[at(n)]).collect()
+        let phase = usize::try_from(offset % kernel.len() as u64).unwrap();
+        data.iter().zip(kernel.iter().cycle().skip(phase)).map(|(byte, key)| byte ^ key).collect()
     }
 
     fn check(kernel: &[u8], data: &[u8], offset: u64, skew: usize, what: &str) {
@@ -155,7 +155,7 @@ mod tests {
         let seed = std::env::var("DAYFLY_SEED").map_or(1, |seed| seed.parse().unwrap());
         let mut dice = StdRng::seed_from_u64(seed);
         let lengths = [1, 2, 3, 7, 63, 64, 65, 999, 1000, 4095, 4096, 4097, 16_384, 16_385, 65_537, 300_000];
-        for round in 0..400 {
+        for round in 0..120 {
             let kernel_bytes =
                 if round % 2 == 0 { lengths[round / 2 % lengths.len()] } else { dice.random_range(1..70_000) };
             let bytes = match round % 5 {
@@ -163,7 +163,7 @@ mod tests {
                 1 => dice.random_range(0..20_000),
                 2 => dice.random_range(0..200_000),
                 3 => RUN_BYTES * dice.random_range(0..9),
-                _ => dice.random_range(0..1_200_000),
+                _ => dice.random_range(0..700_000),
             };
             let offset = match round % 3 {
                 0 => 0,
