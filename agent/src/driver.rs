@@ -143,9 +143,11 @@ pub struct Settings {
     pub me: AgentId,
     /// Tasks at once.
     pub slots: u32,
+    /// Tasks at once of a built-in processor, which waits for the store far longer than it computes.
+    pub streams: u32,
     /// Wait for new lines instead of ending.
     pub linger: bool,
-    /// With how long a wait, at most, the first claim is made: fleets boot together.
+    /// With how long a wait, at most, the first claim is made: fleets boot together. Small ones wait less.
     pub boot_spread: Duration,
     /// How long the agent waits on a suspended job for somebody to resume it, before it ends.
     pub suspended_wait: Duration,

@@ -24,6 +24,10 @@ use crate::supervisor::User;
 /// the rest.
 const BOOT_SPREAD: Duration = Duration::from_millis(300);
 
+/// A built-in processor computes for some milliseconds of a task that takes the store tens: with so many a core, claims,
+/// results and the latency of requests are hidden behind other tasks.
+const STREAMS_A_CORE: u32 = 4;
+
 /// Between two tries to read the user data.
 const METADATA_AGAIN: Duration = Duration::from_secs(2);
 
@@ -50,7 +54,7 @@ pub struct Options {
     /// This agent's name in keys and logs [default: the host's name]
     #[arg(long, env = "DAYFLY_NAME", help_heading = "Job")]
     name: Option<String>,
-    /// Tasks at once [default: the number of cores]
+    /// Tasks at once [default: one a core; four a core where they only pass through memory]
     #[arg(long, env = "DAYFLY_SLOTS", value_name = "N", help_heading = "Job")]
     slots: Option<NonZeroU32>,
     /// Wait for new lines in tasklist.txt instead of ending
@@ -211,6 +215,7 @@ impl Options {
         let machine = machine(imds.as_deref().map(|i| i as &dyn InstanceMetadata)).await;
         let name = self.name.or(data.name).or_else(|| machine.instance_id.clone()).unwrap_or(machine.host.clone());
         let me = AgentId::of(&name, dice.nonce());
+        let given = self.slots.map(NonZeroU32::get).or(data.slots);
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let work_dir = self.work_dir.unwrap_or_else(|| std::env::temp_dir().join("dayfly").join(me.as_str()));
         let store = S3Settings {
@@ -226,7 +231,8 @@ impl Options {
             settings: Settings {
                 job,
                 me,
-                slots: self.slots.map(NonZeroU32::get).or(data.slots).unwrap_or(cores),
+                slots: given.unwrap_or(cores),
+                streams: given.unwrap_or(cores.saturating_mul(STREAMS_A_CORE)),
                 linger: self.linger || data.linger,
                 boot_spread: BOOT_SPREAD,
                 suspended_wait: Duration::from_secs(self.suspended_wait),

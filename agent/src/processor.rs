@@ -1,20 +1,22 @@
 //! What is done with a task: the port that built-in processors and programs share.
 //!
 //! A processor reads the task's input and stages its output through a [`TaskIo`]. It never commits: the output becomes
-//! visible only when the driver puts it, create-only. A built-in processor streams ([`TaskIo::open_input`],
-//! [`TaskIo::write`]); a program works on files ([`TaskIo::scratch`], [`TaskIo::input_to_file`],
+//! visible only when the driver puts it, create-only. A built-in processor changes bytes on their way through memory
+//! ([`TaskIo::transform`]); a program works on files ([`TaskIo::scratch`], [`TaskIo::input_to_file`],
 //! [`TaskIo::output_from_file`]). Dropping the future stops the work.
 
 mod archive;
 mod aside;
 mod command;
 mod container;
+mod integrity;
 mod program;
 mod put;
 mod python;
 mod sink;
 mod task_io;
 mod tool;
+mod transform;
 mod xor;
 
 use std::sync::Arc;
@@ -36,7 +38,9 @@ pub use container::{Logins, Means};
 pub use program::{Workshop, wall};
 pub use sink::{PART_BYTES, Staged, StagedBody};
 pub use task_io::{Around, Note, OpenUpload, Place, Scratch, TaskIo, Waiting};
-pub use xor::{Xor, xor_in_place};
+pub use transform::Room;
+pub use xor::Xor;
+pub use xor::kernel::Kernel;
 
 /// Why a task, or a processor's start, did not work out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

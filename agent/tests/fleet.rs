@@ -131,6 +131,7 @@ impl World {
             job: self.job.clone(),
             me,
             slots: 2,
+            streams: 2,
             linger,
             boot_spread: Duration::from_millis(20),
             suspended_wait: Duration::from_secs(600),

@@ -147,6 +147,8 @@ pub struct Attributes {
     pub content_type: Option<&'static str>,
     /// User metadata. Names in lower case; values printable ASCII (others are percent-encoded by whoever sets them).
     pub metadata: BTreeMap<String, String>,
+    /// CRC-32 (IEEE) of a body that is put in one piece, where the caller knows it: it is then not computed again.
+    pub crc32: Option<u32>,
 }
 
 impl Attributes {

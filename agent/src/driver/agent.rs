@@ -22,7 +22,7 @@ use super::seat::Seat;
 use super::suspicion::Suspicion;
 use super::watched::{Watched, Watcher};
 use super::{Ending, Parts, Settings};
-use crate::processor::{Place, Processor};
+use crate::processor::{Place, Processor, Room};
 
 /// What the slots are to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +100,8 @@ pub struct Agent {
     pub inputs: Arc<dyn Store>,
     pub outputs: Arc<dyn Store>,
     pub processor: Arc<dyn Processor>,
+    /// Room for parts of large objects, for all slots.
+    pub room: Room,
     pub plan: PlanShelf,
     board: Mutex<Board>,
     tally: Mutex<Tally>,
@@ -175,6 +177,7 @@ impl Agent {
             inputs,
             outputs,
             processor,
+            room: Room::default(),
         }
     }
 

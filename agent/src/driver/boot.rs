@@ -41,7 +41,7 @@ pub async fn run(parts: Parts, settings: Settings) -> Result<Ending, StoreError>
 }
 
 /// Makes everything ready for the first claim.
-async fn start(parts: Parts, settings: Settings) -> Result<Arc<Agent>, StoreError> {
+async fn start(parts: Parts, mut settings: Settings) -> Result<Arc<Agent>, StoreError> {
     let store = parts.stores.open(settings.job.bucket());
     let bucket = JobBucket::new(settings.job.clone(), store);
     // The list before the settings: whoever seeds writes them the other way round, so a list that is there has its
@@ -75,6 +75,9 @@ async fn start(parts: Parts, settings: Settings) -> Result<Arc<Agent>, StoreErro
         }
         job = settled;
     };
+    if !processor.is_program() {
+        settings.slots = settings.streams;
+    }
     let agent = Arc::new(Agent::new(parts, settings, Start { bucket, job, processor, refresher }));
     if let Some(first) = first {
         agent.add_segment(first).await?;

@@ -19,6 +19,10 @@ use super::agent::{Agent, Orders};
 /// contends harder than this does better to wait.
 const ROUNDS: u32 = 20;
 
+/// Between two refreshes of one agent: a person who watches sees no more than ten states a second, and what closes
+/// meanwhile is in the next one.
+const LEAST_INTERVAL: Duration = Duration::from_millis(100);
+
 /// The views' refresher of one agent.
 pub struct Refresher {
     machine: Refresh,
@@ -130,7 +134,7 @@ pub async fn run(agent: Arc<Agent>) {
         }
         match refresh(&agent).await {
             Ok(over) => {
-                let interval = refresh_interval(over.tasks, agent.job.agents, over.view_bytes);
+                let interval = refresh_interval(over.tasks, agent.job.agents, over.view_bytes).max(LEAST_INTERVAL);
                 next = agent.now().at.after(interval + agent.parts.dice.up_to(interval / 2));
             }
             Err(error) if error.is_passing() => {

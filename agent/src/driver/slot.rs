@@ -25,13 +25,18 @@ enum Choice {
 /// A verdict older than this is looked at again before anything is decided on it.
 const VERDICT_FRESH: Duration = Duration::from_millis(500);
 
+/// First claims are spread over this for each agent that is expected: a hundred take the whole of the usual 300 ms.
+const SPREAD_AN_AGENT: Duration = Duration::from_millis(3);
+
 /// The wait before the second look of a slot that found nothing; it doubles from look to look.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 
 /// Works until there are orders to end.
 pub async fn run(agent: Arc<Agent>, index: u32) {
     let mut orders = agent.orders();
-    let spread = agent.parts.dice.up_to(agent.settings.boot_spread);
+    // One that is alone has nobody to keep out of the way of.
+    let spread = agent.settings.boot_spread.min(SPREAD_AN_AGENT.saturating_mul(agent.job.agents.saturating_sub(1)));
+    let spread = agent.parts.dice.up_to(spread);
     wait_or_orders(&agent, &mut orders, spread).await;
     let mut first = true;
     loop {

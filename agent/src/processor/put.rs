@@ -31,11 +31,12 @@ pub async fn put_own(
     condition: &Condition,
     clock: &dyn Clock,
 ) -> Result<(), Failure> {
+    let known = Attributes { crc32: Some(staged.crc32), ..attributes.clone() };
     let mut wait = FIRST_WAIT;
     let mut last = String::new();
     for _ in 0..TRIES {
         let outcome = match &staged.body {
-            StagedBody::Whole(body) => store.put(key, body.clone(), attributes, condition).await?,
+            StagedBody::Whole(body) => store.put(key, body.clone(), &known, condition).await?,
             StagedBody::Parts(upload, parts) => store.upload_complete(upload, parts, condition).await?,
         };
         match outcome {

@@ -13,7 +13,7 @@ use super::Failure;
 pub const PART_BYTES: usize = 8 << 20;
 
 /// S3's limit on the number of parts (S3 user guide, "Amazon S3 multipart upload limits").
-const PARTS_MAX: u64 = 10_000;
+pub const PARTS_MAX: u64 = 10_000;
 
 /// Parts on their way at once: keeps the line busy while the next is made, and bounds memory.
 const PARTS_AT_ONCE: usize = 3;

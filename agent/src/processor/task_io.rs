@@ -1,7 +1,7 @@
 //! A task's way in and out.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::aside::next_piece;
 use super::sink::Sink;
-use super::{Failure, Staged, on_disk};
+use super::{Failure, Room, Staged, on_disk};
 
 /// A folder of the task's own, removed when dropped.
 pub struct Scratch(PathBuf);
@@ -53,10 +53,11 @@ pub struct TaskIo {
     pub task: Task,
     /// The attempt.
     pub attempt: Attempt,
-    input: Place,
+    pub(super) input: Place,
     pub(super) output: Place,
-    attributes: Attributes,
+    pub(super) attributes: Attributes,
     sink: Option<Sink>,
+    pub(super) staged: Option<Staged>,
     expected: u64,
     pub(super) folder_bytes: Option<u64>,
     pub(super) around: Around,
@@ -90,6 +91,8 @@ pub struct Around {
     pub others_were_read: bool,
     /// From which size on an output goes up in parts.
     pub part_bytes: usize,
+    /// Room for parts in memory.
+    pub room: Room,
     /// Comes with the deadline once the agent drains.
     pub drained: Shared<BoxFuture<'static, Moment>>,
     /// The key of the attempt's log, once there is one.
@@ -100,34 +103,39 @@ pub struct Around {
 
 /// Since when a task waits for the store: a time limit that runs out meanwhile is the store's fault, not the task's.
 #[derive(Clone, Default)]
-pub struct Waiting(Arc<Mutex<Option<Moment>>>);
+pub struct Waiting(Arc<Mutex<Vec<Moment>>>);
 
 /// Ends a wait when dropped.
-struct Wait(Waiting);
+pub(super) struct Wait(Waiting, Moment);
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        self.0.set(None);
+        let mut waits = self.0.all();
+        if let Some(mine) = waits.iter().position(|since| *since == self.1) {
+            waits.swap_remove(mine);
+        }
     }
 }
 
 impl Waiting {
-    fn set(&self, since: Option<Moment>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    fn all(&self) -> MutexGuard<'_, Vec<Moment>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, clock: &dyn Clock) -> Wait {
-        self.set(Some(clock.now().at));
-        Wait(self.clone())
+    pub(super) fn begin(&self, clock: &dyn Clock) -> Wait {
+        let since = clock.now().at;
+        self.all().push(since);
+        Wait(self.clone(), since)
     }
 
-    /// How long the store has been waited for, if it is waited for now.
+    /// How long the store has been waited for, if it is waited for now. Of several requests at once the latest counts:
+    /// it went out when another was answered.
     pub fn lasts(&self, now: Moment) -> Option<Duration> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).map(|since| now.since(since))
+        self.all().iter().max().map(|since| now.since(*since))
     }
 
     /// The object, whose pieces are waited for under this watch.
-    fn watch(&self, object: Object, clock: Arc<dyn Clock>) -> Object {
+    pub(super) fn watch(&self, object: Object, clock: Arc<dyn Clock>) -> Object {
         let pieces = futures::stream::unfold((object.body, self.clone(), clock), |(mut body, waiting, clock)| async {
             let wait = waiting.begin(&*clock);
             let piece = body.next().await?;
@@ -147,8 +155,8 @@ impl TaskIo {
         attributes: Attributes,
         around: Around,
     ) -> Self {
-        let (sink, expected, folder_bytes) = (None, 0, None);
-        Self { task, attempt, input, output, attributes, sink, expected, folder_bytes, around }
+        let (sink, staged, expected, folder_bytes) = (None, None, 0, None);
+        Self { task, attempt, input, output, attributes, sink, staged, expected, folder_bytes, around }
     }
 
     /// The input, as it arrives.
@@ -276,6 +284,9 @@ impl TaskIo {
     /// # Errors
     /// A store that does not answer or refuses.
     pub async fn finish(mut self) -> Result<Staged, Failure> {
+        if let Some(staged) = self.staged.take() {
+            return Ok(staged);
+        }
         self.write(Bytes::new()).await?;
         let _waiting = self.around.waiting.begin(&*self.around.clock);
         match self.sink.take() {

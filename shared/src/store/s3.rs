@@ -44,6 +44,7 @@ pub struct S3Store {
     bucket: Arc<str>,
     region: Arc<str>,
     endpoint: Option<Arc<str>>,
+    unsigned_bodies: bool,
     timeouts: S3Timeouts,
     clock: Arc<dyn Clock>,
 }
@@ -60,6 +61,7 @@ impl S3Store {
             client: connected.client,
             bucket: settings.bucket.into(),
             region: connected.region.into(),
+            unsigned_bodies: connected.endpoint.as_deref().is_none_or(connect::guards_bodies),
             endpoint: connected.endpoint.map(Arc::from),
             timeouts: settings.timeouts,
             clock,
@@ -232,10 +234,11 @@ impl Store for S3Store {
             .set_if_match(if_match)
             .set_content_type(attributes.content_type.map(str::to_owned))
             .set_metadata(reply::metadata(attributes))
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .checksum_crc32(reply::crc32(attributes.crc32.unwrap_or_else(|| crc32fast::hash(&body))))
             .body(ByteStream::from(body))
-            .send();
-        match self.bounded(wait, request).await {
+            .customize();
+        let request = if self.unsigned_bodies { request.disable_payload_signing() } else { request };
+        match self.bounded(wait, request.send()).await {
             Ok(answer) => Ok(reply::applied(answer.e_tag())),
             Err(failure) => failure.of_write(&call),
         }
@@ -282,10 +285,11 @@ impl Store for S3Store {
             .key(&upload.key)
             .upload_id(&upload.id)
             .part_number(i32::try_from(number).unwrap_or(i32::MAX))
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .checksum_crc32(reply::crc32(crc32fast::hash(&body)))
             .body(ByteStream::from(body))
-            .send();
-        let answer = self.bounded(wait, request).await.map_err(|failure| failure.into_error(&call))?;
+            .customize();
+        let request = if self.unsigned_bodies { request.disable_payload_signing() } else { request };
+        let answer = self.bounded(wait, request.send()).await.map_err(|failure| failure.into_error(&call))?;
         let Some(etag) = answer.e_tag() else {
             return Err(reply::unsupported(&call, format!("the store gave no ETag for part {number}")));
         };

@@ -1,5 +1,6 @@
 //! A folder of buckets as an S3 endpoint, with the faults that `dayfly serve` does not offer. Keys come from the
-//! environment, as for any S3 client; it ends when standard input does.
+//! environment, as for any S3 client; it ends when standard input does. A line there is answered by the requests so far,
+//! by operation, as JSON.
 //!
 //! `dayfly-test-endpoint FOLDER PORT [--ignore-conditions | --one-in N]`; `DAYFLY_SEED` decides which ones of N.
 
@@ -32,17 +33,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let buckets = BucketDirectory::new(Path::new(root), Arc::clone(&clock))?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?));
-    let (end, ended) = tokio::sync::oneshot::channel();
-    let shutdown = async {
-        // Sent, or dropped with the thread: both say that nobody is there any more.
-        let _ = ended.await;
-    };
-    let endpoint = Endpoint::serve(buckets, address, settings, clock, shutdown).await?;
+    let endpoint = Endpoint::serve(buckets, address, settings, clock, std::future::pending()).await?;
     println!("{}", endpoint.url());
+    let (asked, mut questions) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        let _ = end.send(());
+        // Nobody listens any more once this process ends.
+        std::io::stdin().lines().map_while(Result::ok).try_for_each(|_| asked.send(()))
     });
-    endpoint.wait().await;
+    while questions.recv().await.is_some() {
+        println!("{}", serde_json::to_string(&endpoint.requests())?);
+    }
+    endpoint.stop().await;
     Ok(())
 }

@@ -109,6 +109,7 @@ impl Running<'_> {
         Box::pin(async move {
             let reply = match &staged.body {
                 StagedBody::Whole(body) => {
+                    attributes.crc32 = Some(staged.crc32);
                     let condition = match Defect::OutputWithoutCondition.is_planted() {
                         true => Condition::Overwrite,
                         false => Condition::Create,

@@ -1,6 +1,7 @@
 //! From settings to a client of the SDK: where the endpoint, the region and the credentials come from.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -210,13 +211,29 @@ fn check(settings: &S3Settings, endpoint: Option<&str>) -> Result<()> {
     }
 }
 
-/// Whether buckets go into the path: for every endpoint that is not AWS's own. Addresses and `localhost` have no
-/// sub-domains, most other stores are set up without, and all of them take paths.
-fn wants_paths(url: &str) -> bool {
+/// Whether bodies need no signature of their own on the way to this endpoint: TLS guards them, or they never leave the
+/// machine. Their CRC-32 is in a signed header either way. (SHA-256 of every byte costs as much as all else together.)
+pub(super) fn guards_bodies(url: &str) -> bool {
+    if url.starts_with("https://") {
+        return true;
+    }
+    let host = host(url);
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<IpAddr>().map_or(host == "localhost", |address| address.is_loopback())
+}
+
+/// A URL's host, in lower case.
+fn host(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let host = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-    let host = host.map_or(authority, |(host, _)| host).to_ascii_lowercase();
+    host.map_or(authority, |(host, _)| host).to_ascii_lowercase()
+}
+
+/// Whether buckets go into the path: for every endpoint that is not AWS's own. Addresses and `localhost` have no
+/// sub-domains, most other stores are set up without, and all of them take paths.
+fn wants_paths(url: &str) -> bool {
+    let host = host(url);
     ![".amazonaws.com", ".amazonaws.com.cn"].iter().any(|aws| host.ends_with(aws))
 }
 
@@ -231,6 +248,18 @@ mod tests {
         }
         for url in ["https://s3.eu-west-1.amazonaws.com", "https://s3.cn-north-1.amazonaws.com.cn:443"] {
             assert!(!wants_paths(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_signed_where_others_could_change_them() {
+        for url in ["https://minio.example", "http://127.0.0.1:9000", "http://localhost:9000/", "http://[::1]:9000/"] {
+            assert!(guards_bodies(url), "{url}");
+        }
+        for url in
+            ["http://minio.example:9000", "http://10.0.0.1", "http://127.0.0.1.example", "http://localhost.example"]
+        {
+            assert!(!guards_bodies(url), "{url}");
         }
     }
 

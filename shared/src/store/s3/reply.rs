@@ -9,6 +9,8 @@ use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::ByteStreamError;
 use aws_sdk_s3::types::EncodingType;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::StreamExt;
 use percent_encoding::percent_decode_str;
 
@@ -35,6 +37,11 @@ pub(super) fn range(range: &Range<u64>) -> String {
         Ok(end) => format!("bytes={}-{}", range.start, end - 1),
         Err(_) => format!("bytes={}-", range.start),
     }
+}
+
+/// A CRC-32 as its header wants it.
+pub(super) fn crc32(crc32: u32) -> String {
+    BASE64.encode(crc32.to_be_bytes())
 }
 
 /// User metadata as the SDK takes it.

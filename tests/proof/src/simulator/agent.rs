@@ -165,6 +165,7 @@ pub fn parts(
         job: scenario.job.clone(),
         me,
         slots: birth.slots,
+        streams: birth.slots,
         linger: false,
         boot_spread: birth.boot_spread,
         suspended_wait: Duration::from_secs(600),
