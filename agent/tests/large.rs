@@ -141,6 +141,7 @@ async fn pass(trouble: Trouble) -> (Arc<dyn Store>, std::result::Result<Staged, 
         room: Default::default(),
         drained: futures::future::pending().boxed().shared(),
         last_log: Arc::default(),
+        usage: Arc::default(),
     };
     let task = Task { id: TaskId { segment: 1, line: 1 }, name: "in".to_owned(), problem: None };
     let attempt = Attempt { epoch: 1, tenure: Nonce(1), n: 1 };
