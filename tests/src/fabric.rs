@@ -117,6 +117,7 @@ pub async fn lay_out(job: &JobBucket, tasks: usize, agents: usize) {
                 to: at(to),
                 end,
                 error: error.map(str::to_owned),
+                usage: None,
             };
             if let Some((n, epoch, from, to, end)) = lost_at.take() {
                 let end = if end == TenureEnd::Expired { AttemptEnd::Vanished } else { AttemptEnd::Preempted };
