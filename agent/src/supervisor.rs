@@ -28,6 +28,7 @@ use rustix::thread::{CapabilitySet, capabilities, clear_ambient_capability_set, 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe;
+use tokio::signal::unix::{self, SignalKind};
 
 use crate::cgroup::{Scope, ScopeOrder};
 use family::Family;
@@ -211,6 +212,12 @@ impl Supervisor {
     async fn take_order() -> Result<Self, String> {
         // Programs of another user inherit no rights by which the agent runs them as such.
         let _ = clear_ambient_capability_set();
+        // Signals to the whole group (a terminal's, a service manager's) are the agent's to answer: its line says what is to
+        // be done here.
+        for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+            // Heard of once, a signal never again ends the process.
+            drop(unix::signal(kind).map_err(|e| format!("signals cannot be put off: {e}"))?);
+        }
         set_child_subreaper(Some(getpid())).map_err(|e| format!("orphans cannot be adopted: {e}"))?;
         let line = std::io::stdin().as_fd().try_clone_to_owned().and_then(pipe::Receiver::from_owned_fd);
         let mut line = BufReader::new(line.map_err(|e| format!("standard input is no pipe: {e}"))?);
@@ -250,7 +257,7 @@ impl Supervisor {
                     Ok(1..) if !asked => {
                         asked = true;
                         killing_at = Some(self.clock.now().at.after(self.order.grace));
-                        signal(group, Signal::TERM);
+                        self.ask_to_end(group);
                     }
                     Ok(1..) => {}
                     // The agent has gone, or wants the end at once.
@@ -323,6 +330,18 @@ impl Supervisor {
         } else {
             self.family.bury(&self.clock).await;
         }
+    }
+
+    /// Beside everything else: an engine takes its time.
+    fn ask_to_end(&self, group: Option<Pid>) {
+        let Some(container) = self.order.container.clone() else { return signal(group, Signal::TERM) };
+        let environment = self.order.environment.clone();
+        tokio::spawn(async move {
+            if !container.stop(&environment, &SystemClock).await {
+                // There is none yet: then there will be none.
+                signal(group, Signal::TERM);
+            }
+        });
     }
 
     fn start(&self) -> std::io::Result<tokio::process::Child> {

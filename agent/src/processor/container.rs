@@ -131,8 +131,12 @@ impl Container {
             argv,
         };
         let line = order.line(&ready.engine);
-        let contained =
-            Contained { look: ready.engine.look(&name), remove: ready.engine.remove(&name), closed: room.closed() };
+        let contained = Contained {
+            stop: ready.engine.stop(&name),
+            look: ready.engine.look(&name),
+            remove: ready.engine.remove(&name),
+            closed: room.closed(),
+        };
         (line, Containment { name, environment, contained })
     }
 }

@@ -21,6 +21,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// How a container is looked at and removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contained {
+    /// Asks what runs in it to end (SIGTERM).
+    pub stop: Vec<String>,
     /// Asks the engine what became of it: its state, as JSON on standard output.
     pub look: Vec<String>,
     /// Removes it, running or not.
@@ -39,6 +41,11 @@ pub struct Closed {
 }
 
 impl Contained {
+    /// Asks what runs in it to end; whether the engine did. Its client hands signals on as well, but not from its very start.
+    pub async fn stop(&self, environment: &BTreeMap<String, String>, clock: &dyn Clock) -> bool {
+        ask(&self.stop, environment, clock).await.is_ok_and(|output| output.status.success())
+    }
+
     /// Looks at it, removes it, and writes down what became of it.
     pub async fn close(&self, environment: &BTreeMap<String, String>, clock: &dyn Clock) {
         let state = match ask(&self.look, environment, clock).await {

@@ -67,19 +67,37 @@ in_containers! {
         third.ended().await;
     }
 
+    /// A terminal's signal, or a service manager's, goes to every process: what is to be done is the agent's to say.
+    async fn signals_to_the_supervisor_change_nothing(podman: &Podman<'_>) {
+        let folder = inputs(podman.world, &[("a", "1")]);
+        let mark = podman.mark("signals");
+        let script = format!(": {mark}; sleep 3; echo done");
+        seed(podman.world, &[
+            "--inputs", &folder, "--max-attempts", "1", "--image", TOOLS, "--", "/bin/sh", "-c", &script,
+        ]).await;
+        let mut agent = podman.agent("one").start();
+        podman.world.until("the container runs", async || Podman::runs(&mark)).await;
+        for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+            kill_process(supervisor(&agent), signal).expect("a signal");
+        }
+        agent.ended().await.expect(0, &[]);
+        assert_eq!(read(&fetch(podman.world).await, "out/a"), "done\n");
+    }
+
     /// Asked to end, a program in a container saves what it has; the next attempt finds it.
     async fn a_drained_container_leaves_a_checkpoint(podman: &Podman<'_>) {
         let folder = inputs(podman.world, &[("a", "1")]);
         let mark = podman.mark("drained");
+        // What the loop starts says that the trap is set.
         let script = format!(
-            "[ -e $0/count ] && {{ echo $(($(cat $0/count) + 1)); exit; }}; \
-             trap 'echo 41 > $0/count; exit 0' TERM; : {mark}; while :; do sleep 0.1; done"
+            "[ -e $0/count ] && {{ echo $(($(cat $0/count) + 1)); exit; }}; trap 'echo 41 > $0/count; exit 0' TERM; is=set; \
+             while :; do /bin/sh -c \": $is-{mark}; sleep 0.2; :\"; done"
         );
         seed(podman.world, &[
-            "--inputs", &folder, "--stop-grace", "5s", "--image", TOOLS, "--", "/bin/sh", "-c", &script, "{checkpoint}",
+            "--inputs", &folder, "--stop-grace", "20s", "--image", TOOLS, "--", "/bin/sh", "-c", &script, "{checkpoint}",
         ]).await;
         let mut first = podman.agent("first").arg("--drain-grace").arg("1").start();
-        podman.world.until("the container runs", async || Podman::runs(&mark)).await;
+        podman.world.until("the container runs", async || Podman::runs(&format!("set-{mark}"))).await;
         first.signal(Signal::TERM);
         first.ended().await.expect(4, &["SIGTERM"]);
         podman.work("second").await.expect(0, &[]);

@@ -118,6 +118,11 @@ impl Engine {
         self.line(&["container", "inspect", "--format", "{{json .State}}", name])
     }
 
+    /// What sends SIGTERM to a container's first process.
+    pub fn stop(&self, name: &str) -> Vec<String> {
+        self.line(&["kill", "--signal", "TERM", name])
+    }
+
     /// What removes a container, running or not, with the volumes that its image asked for.
     pub fn remove(&self, name: &str) -> Vec<String> {
         self.line(&self.removal(name))
