@@ -239,7 +239,9 @@ impl Supervisor {
             Ok(child) => child,
             Err(error) => {
                 self.bury().await;
-                return Report::of(End::NotStarted(error.to_string()));
+                let program = self.order.argv.first().map_or("", String::as_str);
+                let user = self.order.user.map_or(String::new(), |user| format!(" as user {}", user.uid));
+                return Report::of(End::NotStarted(format!("{program}{user}: {error}")));
             }
         };
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));

@@ -1,6 +1,7 @@
 //! `dayfly clean`.
 
 use bytes::Bytes;
+use dayfly_shared::keys::View;
 use dayfly_shared::store::{Attributes, Condition, Store as _};
 
 use super::rig::{Rig, files};
@@ -76,6 +77,7 @@ async fn files_of_attempts_that_lost_go_and_those_that_may_be_committed_stay() {
     let list = rig.file("list.txt", "won\nlost\nyoung\nopen\n");
     rig.dayfly(&["seed", "--tasks", &list, "--shell", "echo {name} > {output_dir}/x"]).ok();
     rig.plan(&["won", "lost", "young", "open"]).await;
+    rig.view(View::Tasklist, &["open"]).await;
     rig.done(1, "won").await;
     rig.given_up(2, "lost", "no").await;
     rig.given_up(3, "young", "no").await;
