@@ -16,9 +16,9 @@ use super::integrity::{Promise, Sum};
 use super::sink::{PART_BYTES, PARTS_MAX};
 use super::{Failure, Staged, StagedBody, TaskIo};
 
-/// So many parts of [`PART_BYTES`] are in memory at once, of all tasks together: 96 MiB, room enough on the smallest
-/// instances. One connection to S3 brings some 80 MB/s, so a dozen keep a line of 8 Gbit/s busy.
-const ROOM: usize = 12;
+/// So many parts of [`PART_BYTES`] are in memory at once, of all tasks together: 64 MiB, and about as much again in the
+/// buffers of connections. One connection to S3 brings some 80 MB/s, so eight keep a line of 5 Gbit/s busy.
+const ROOM: usize = 8;
 
 /// A part whose bytes break off is read so often before the task is begun anew.
 const PART_TRIES: u32 = 4;
