@@ -1,5 +1,6 @@
 //! The command line.
 
+mod config;
 mod cost;
 mod doctor;
 mod image;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use dayfly_shared::job::Location;
 
+pub use config::{CompletionsArgs, ConfigArgs, ConfigCommand, ManArgs};
 pub use cost::CostArgs;
 pub use doctor::DoctorArgs;
 pub use image::{ImageArgs, ImageCommand, PruneArgs, PublishArgs};
@@ -79,6 +81,9 @@ pub struct Global {
     /// The profile of ~/.aws/config to use (else AWS_PROFILE)
     #[arg(long, global = true, value_name = "NAME", help_heading = PLACE)]
     pub profile: Option<String>,
+    /// The profile of settings to use (dayfly config save); the only one is used by itself
+    #[arg(long, global = true, value_name = "NAME", env = "DAYFLY_SETTINGS", help_heading = PLACE)]
+    pub settings: Option<String>,
     /// Print results as JSON
     #[arg(long, global = true, help_heading = OUTPUT)]
     pub json: bool,
@@ -157,6 +162,12 @@ pub enum Command {
     Image(ImageArgs),
     /// Serve a folder of buckets to any S3 client on this machine
     Serve(ServeArgs),
+    /// Show where settings come from, keep some for later
+    Config(ConfigArgs),
+    /// Print what makes a shell complete dayfly's commands
+    Completions(CompletionsArgs),
+    /// Write the manual's pages
+    Man(ManArgs),
 }
 
 /// `dayfly launch`.

@@ -24,7 +24,7 @@ impl View {
         let mut lines = vec![format!("{}  {}", snapshot.job, status::state(snapshot))];
         lines.push(format!("{} {}", bar(snapshot, BAR.min(width / 3)), status::tally(snapshot)));
         lines.push(self.figures(snapshot));
-        let shown = if snapshot.tasks.failed == 0 { 0 } else { snapshot.given_up.len().min(FAILURES).max(1) };
+        let shown = if snapshot.tasks.failed == 0 { 0 } else { snapshot.given_up.len().clamp(1, FAILURES) };
         let failures = if shown == 0 { 0 } else { shown + 1 };
         // The head, the titles, the last line; and an empty one before each part.
         let room = height.saturating_sub(lines.len() + failures + 3);
