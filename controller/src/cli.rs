@@ -1,6 +1,7 @@
 //! The command line.
 
 mod container;
+mod config;
 mod cost;
 mod doctor;
 mod image;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand};
 use dayfly_shared::job::Location;
 
 pub use container::{ContainerArgs, LeavesArg, NetworkArg};
+pub use config::{CompletionsArgs, ConfigArgs, ConfigCommand, ManArgs};
 pub use cost::CostArgs;
 pub use doctor::DoctorArgs;
 pub use image::{ImageArgs, ImageCommand, PruneArgs, PublishArgs};
@@ -81,6 +83,9 @@ pub struct Global {
     /// The profile of ~/.aws/config to use (else AWS_PROFILE)
     #[arg(long, global = true, value_name = "NAME", help_heading = PLACE)]
     pub profile: Option<String>,
+    /// The profile of settings to use (dayfly config save); the only one is used by itself
+    #[arg(long, global = true, value_name = "NAME", env = "DAYFLY_SETTINGS", help_heading = PLACE)]
+    pub settings: Option<String>,
     /// Print results as JSON
     #[arg(long, global = true, help_heading = OUTPUT)]
     pub json: bool,
@@ -159,6 +164,12 @@ pub enum Command {
     Image(ImageArgs),
     /// Serve a folder of buckets to any S3 client on this machine
     Serve(ServeArgs),
+    /// Show where settings come from, keep some for later
+    Config(ConfigArgs),
+    /// Print what makes a shell complete dayfly's commands
+    Completions(CompletionsArgs),
+    /// Write the manual's pages
+    Man(ManArgs),
 }
 
 /// `dayfly launch`.

@@ -19,6 +19,7 @@ pub mod settings;
 mod account;
 mod ask;
 mod clean;
+mod config;
 mod control;
 mod describe;
 mod doctor;
@@ -27,6 +28,7 @@ mod host;
 mod jobs;
 mod launch;
 mod logs;
+mod manual;
 mod merge;
 mod names;
 mod progress;
@@ -53,6 +55,12 @@ use settings::Settings;
 /// # Errors
 /// When it cannot: the failure says what, what was left behind, and the fix.
 pub async fn run(cli: Cli) -> Result<Exit> {
+    // Neither needs settings, which may be what somebody is about to mend with the manual's help.
+    match &cli.command {
+        Command::Completions(args) => return manual::completions(args),
+        Command::Man(args) => return manual::pages(args),
+        _ => {}
+    }
     let settings = Settings::resolve(&cli.global)?;
     settings::log_to_stderr(&settings);
     let parts = Parts::new(&settings);
@@ -90,6 +98,8 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         | Command::Cost(_)
         | Command::Image(_) => Err(without_ec2()),
         Command::Serve(args) => serve::command(&parts, args).await,
+        Command::Config(args) => config::command(&parts, args),
+        Command::Completions(_) | Command::Man(_) => Ok(Exit::Done),
     }
 }
 
