@@ -10,6 +10,7 @@
 mod agent;
 mod boot;
 mod closing;
+mod first_look;
 mod fleet;
 mod keeper;
 mod plan_shelf;
@@ -37,6 +38,7 @@ use tokio::sync::watch;
 use crate::processor::Processor;
 
 pub use boot::run;
+pub use first_look::FirstLook;
 
 /// The stores that an agent works with.
 pub trait Stores: Send + Sync {
@@ -145,7 +147,8 @@ pub struct Settings {
     pub slots: u32,
     /// Wait for new lines instead of ending.
     pub linger: bool,
-    /// With how long a wait, at most, the first claim is made: fleets boot together.
+    /// So much longer, for each agent that is expected besides this one, the first claims are spread: fleets boot
+    /// together. Not longer than some seconds in all.
     pub boot_spread: Duration,
     /// After how long without an answer from the store the agent ends.
     pub give_up_after: Duration,

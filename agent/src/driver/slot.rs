@@ -28,10 +28,14 @@ const VERDICT_FRESH: Duration = Duration::from_millis(500);
 /// The wait before the second look of a slot that found nothing; it doubles from look to look.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 
+/// First claims are spread over no more than this: by then the agents of a large fleet are up at times of their own.
+const SPREAD_MOST: Duration = Duration::from_secs(3);
+
 /// Works until there are orders to end.
 pub async fn run(agent: Arc<Agent>, index: u32) {
     let mut orders = agent.orders();
-    let spread = agent.parts.dice.up_to(agent.settings.boot_spread);
+    let spread = agent.settings.boot_spread.saturating_mul(agent.job.agents.saturating_sub(1)).min(SPREAD_MOST);
+    let spread = agent.parts.dice.up_to(spread);
     wait_or_orders(&agent, &mut orders, spread).await;
     let mut first = true;
     loop {
