@@ -65,6 +65,9 @@ pub struct MachinesArgs {
     /// The image: ami-…, a name, al2023 or ubuntu (else the newest one of your own that has the agent in it, else al2023)
     #[arg(long, value_name = "IMAGE", help_heading = MACHINES)]
     pub image: Option<String>,
+    /// The newest image of this flavour (else what the job needs: one that is not minimal for Python and containers)
+    #[arg(long, value_name = "FLAVOUR", help_heading = MACHINES)]
+    pub flavour: Option<String>,
     /// The root volume's size in GiB (else the image's)
     #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(u32).range(1..=16_384), help_heading = MACHINES)]
     pub disk: Option<u32>,

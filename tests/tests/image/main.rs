@@ -6,5 +6,6 @@
 mod claims;
 mod disks;
 mod ends;
+mod equipped;
 mod figures;
 mod guest;
