@@ -39,6 +39,7 @@ impl FirstLook {
             bucket.store_is_checked(endpoint),
             bucket.control(),
         );
+        let first = first?;
         // The list before the settings: whoever seeds writes them the other way round, so a list that is there has its
         // settings beside it. Absent ones may have come while the list was looked for.
         let seeded = match seeded {
@@ -48,7 +49,7 @@ impl FirstLook {
         match seeded {
             // What cannot be used matters only where there is a job.
             Err(error) if error.kind != StoreErrorKind::BadRecord => Err(error),
-            seeded => Ok(Self { first: first?, listed, seeded, checked, control, at: now }),
+            seeded => Ok(Self { first, listed, seeded, checked, control, at: now }),
         }
     }
 }

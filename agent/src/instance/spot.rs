@@ -217,7 +217,7 @@ mod tests {
     async fn a_notice_is_seen_within_five_seconds_and_outages_are_none() {
         let says = [(ACTION, 20, None), (ACTION, 60, Some("<html>")), (ACTION, 181, Some(NOTICE))];
         let seen = watch_it(false, &says).await;
-        assert_eq!(seen.at, 186);
+        assert_eq!(seen.at, 181);
         let stop = seen.stop.unwrap();
         assert_eq!(stop.deadline, Moment(Duration::from_secs(300 - 40)));
         assert!(stop.why.starts_with("spot notice"), "{stop:?}");
@@ -236,7 +236,7 @@ mod tests {
         let seen = watch_it(true, &[recommendation, end]).await;
         let stop = seen.stop.unwrap();
         assert!(stop.why.starts_with("rebalance"), "{stop:?}");
-        assert_eq!(stop.deadline, Moment(Duration::from_secs(100)));
+        assert_eq!(stop.deadline, Moment(Duration::from_secs(101)));
     }
 
     #[tokio::test]
