@@ -10,6 +10,7 @@
 mod agent;
 mod boot;
 mod closing;
+mod first_look;
 mod fleet;
 mod keeper;
 mod plan_shelf;
@@ -37,6 +38,7 @@ use tokio::sync::watch;
 use crate::processor::Processor;
 
 pub use boot::run;
+pub use first_look::FirstLook;
 
 /// The stores that an agent works with.
 pub trait Stores: Send + Sync {
@@ -147,7 +149,8 @@ pub struct Settings {
     pub streams: u32,
     /// Wait for new lines instead of ending.
     pub linger: bool,
-    /// With how long a wait, at most, the first claim is made: fleets boot together. Small ones wait less.
+    /// So much longer, for each agent that is expected besides this one, the first claims are spread: fleets boot
+    /// together. Not longer than some seconds in all.
     pub boot_spread: Duration,
     /// How long the agent waits on a suspended job for somebody to resume it, before it ends.
     pub suspended_wait: Duration,

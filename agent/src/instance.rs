@@ -13,6 +13,8 @@ mod wishes;
 
 use async_trait::async_trait;
 use dayfly_shared::records::Machine;
+use futures::try_join;
+use serde::Deserialize;
 
 pub use console::Console;
 pub use gauge::ProcGauge;
@@ -33,6 +35,12 @@ pub trait InstanceMetadata: Send + Sync {
     /// When the service does not answer.
     async fn user_data(&self) -> Result<Option<String>, String>;
 
+    /// The instance identity document: JSON.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    async fn identity(&self) -> Result<Option<String>, String>;
+
     /// A value under `/latest/meta-data/`, such as `instance-type`.
     ///
     /// # Errors
@@ -40,27 +48,45 @@ pub trait InstanceMetadata: Send + Sync {
     async fn value(&self, name: &str) -> Result<Option<String>, String>;
 }
 
-/// Where this process runs (EC2 user guide, "Instance metadata categories").
-pub async fn machine(metadata: Option<&dyn InstanceMetadata>) -> Machine {
+/// The instance identity document, as far as it is used (EC2 user guide, "Instance identity documents for Amazon EC2
+/// instances").
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Identity {
+    instance_id: Option<String>,
+    instance_type: Option<String>,
+    availability_zone: Option<String>,
+    region: Option<String>,
+    image_id: Option<String>,
+}
+
+/// Where this process runs, as far as this machine knows by itself.
+pub fn here() -> Machine {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let mut machine = Machine {
+    Machine {
         host,
         pid: std::process::id(),
         cores: std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()),
         memory_bytes: gauge::machine_memory(),
         ..Machine::default()
-    };
-    if let Some(metadata) = metadata {
-        for (name, field) in [
-            ("instance-id", &mut machine.instance_id),
-            ("instance-type", &mut machine.instance_type),
-            ("placement/availability-zone", &mut machine.zone),
-            ("placement/region", &mut machine.region),
-            ("instance-life-cycle", &mut machine.market),
-            ("ami-id", &mut machine.image),
-        ] {
-            *field = metadata.value(name).await.ok().flatten();
-        }
     }
-    machine
+}
+
+/// Where this process runs, in two requests at once.
+///
+/// # Errors
+/// When the service does not answer.
+pub async fn machine(metadata: &dyn InstanceMetadata) -> Result<Machine, String> {
+    let (identity, market) = try_join!(metadata.identity(), metadata.value("instance-life-cycle"))?;
+    // A document that is none says nothing, and nothing depends on it.
+    let identity: Identity = identity.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    Ok(Machine {
+        instance_id: identity.instance_id,
+        instance_type: identity.instance_type,
+        zone: identity.availability_zone,
+        region: identity.region,
+        market,
+        image: identity.image_id,
+        ..here()
+    })
 }

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dayfly_shared::backoff::Backoff;
+use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::clock::{Clock, SystemClock};
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
-use dayfly_shared::keys::Keys;
 use dayfly_shared::rng::{Dice, StdDice};
 use dayfly_shared::services::Services;
-use dayfly_shared::store::{StoreError, StoreErrorKind, StoreExt, sdk_config};
+use dayfly_shared::store::{StoreError, StoreErrorKind, sdk_config};
 use tokio::sync::watch;
 
-use crate::driver::{self, Ending, FleetSwitch, Herald, Stop};
+use crate::driver::{self, Ending, FirstLook, FleetSwitch, Herald, Stop, Stores};
 use crate::instance::{
     Console, InstanceMetadata, PowerOffProgram, ProcGauge, SpotWatcher, Stays, Terminator, Wishes, end_in_time,
     observe, signals,
@@ -125,9 +125,10 @@ impl Life {
         let (clock, dice) = (Arc::clone(&self.clock), Arc::clone(&self.dice));
         let stores = S3Stores::connect(resolved.store.clone(), clock, dice).await.map_err(|e| e.to_string())?;
         let mut stop = self.wishes.receiver();
-        if !resolved.reach_within.is_zero() {
-            self.reach(&stores, &resolved.settings.job, resolved.reach_within, &mut stop).await?;
-        }
+        let look = match resolved.reach_within.is_zero() {
+            true => None,
+            false => self.reach(&stores, &resolved.settings.job, resolved.reach_within, &mut stop).await?,
+        };
         let topic = resolved.notify_topic.clone().zip(services.clone());
         let herald = topic.map(|(arn, services)| Arc::new(Topic::new(services, arn)) as Arc<dyn Herald>);
         let launch = resolved.launch.filter(|_| resolved.shut_off_fleet);
@@ -159,7 +160,7 @@ impl Life {
             gauge: Arc::new(ProcGauge::default()),
             journal: Arc::new(log),
         };
-        driver::run(parts, resolved.settings.clone()).await.map_err(|e| e.to_string())
+        driver::run(parts, resolved.settings.clone(), look).await.map_err(|e| e.to_string())
     }
 
     /// What is signed by hand, where anything is to be called.
@@ -197,21 +198,23 @@ impl Life {
     }
 
     /// Waits until the job's bucket answers: the network, the role and the bucket policy may come a little later than the
-    /// machine. Not for long, as the machine costs money.
+    /// machine. Not for long, as the machine costs money. What it answers is the agent's first look at its job; none if the
+    /// agent is told to stop meanwhile.
     async fn reach(
         &self,
         stores: &S3Stores,
         job: &Location,
         within: Duration,
         stop: &mut watch::Receiver<Option<Stop>>,
-    ) -> Result<(), String> {
-        let store = stores.impatient(job.bucket());
-        let key = Keys::new(job).job();
+    ) -> Result<Option<FirstLook>, String> {
+        let bucket = JobBucket::new(job.clone(), stores.impatient(job.bucket()));
+        let endpoint = stores.endpoint();
         let until = self.clock.now().at.after(within);
         let mut backoff = Backoff::default();
         loop {
-            let error = match store.read(&key).await {
-                Ok(_) => return Ok(()),
+            let error = match FirstLook::take(&bucket, &endpoint, self.clock.now().at).await {
+                Ok(look) => return Ok(Some(look)),
+                Err(error) if error.kind == StoreErrorKind::BadRecord => return Err(error.to_string()),
                 Err(error) => error,
             };
             let left = until.since(self.clock.now().at);
@@ -224,7 +227,7 @@ impl Life {
             tokio::select! {
                 biased;
                 // The driver sees the same wish, and says so.
-                _ = stop.wait_for(Option::is_some) => return Ok(()),
+                _ = stop.wait_for(Option::is_some) => return Ok(None),
                 () = self.clock.sleep(backoff.next(&*self.dice).min(left)) => {}
             }
         }

@@ -141,7 +141,7 @@ impl World {
             work_dir: std::env::temp_dir(),
             machine: Machine::default(),
         };
-        (stop_sender, async move { driver::run(parts, settings).await.unwrap() })
+        (stop_sender, async move { driver::run(parts, settings, None).await.unwrap() })
     }
 
     async fn run_fleet(&self, agents: u64) -> Vec<Ending> {

@@ -76,7 +76,9 @@ fn answer(mut stream: TcpStream, user_data: Option<&str>, at: SocketAddr, notes:
             ("put /latest/api/token", _) => ("200 OK", TOKEN.to_owned()),
             (path, _) if path.starts_with("get /latest") && !has_token => ("401 Unauthorized", String::new()),
             ("get /latest/user-data", Some(text)) => ("200 OK", text),
-            ("get /latest/meta-data/instance-id", _) => ("200 OK", "i-0123456789abcdef0".to_owned()),
+            ("get /latest/dynamic/instance-identity/document", _) => {
+                ("200 OK", r#"{"instanceId": "i-0123456789abcdef0", "version": "2017-09-30"}"#.to_owned())
+            }
             (path, _) if path.starts_with("get /latest") => ("404 Not Found", String::new()),
             _ => ("403 Forbidden", "<Error><Code>AccessDenied</Code><Message>no</Message></Error>".to_owned()),
         };
@@ -100,7 +102,7 @@ fn user_data_names_the_job_and_its_store() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("s3:GetObject s3://the-bucket/the-job/plan/"), "{text}");
     assert!(service.asked().iter().any(|r| r.starts_with("get /the-bucket/the-job/plan/")), "{:?}", service.asked());
-    assert!(service.asked().contains(&"get /latest/meta-data/instance-id".to_owned()));
+    assert!(service.asked().contains(&"get /latest/dynamic/instance-identity/document".to_owned()));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The command line.
 
-mod container;
 mod config;
+mod container;
 mod cost;
 mod doctor;
 mod image;
@@ -21,8 +21,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use dayfly_shared::job::Location;
 
-pub use container::{ContainerArgs, LeavesArg, NetworkArg};
 pub use config::{CompletionsArgs, ConfigArgs, ConfigCommand, ManArgs};
+pub use container::{ContainerArgs, LeavesArg, NetworkArg};
 pub use cost::CostArgs;
 pub use doctor::DoctorArgs;
 pub use image::{ImageArgs, ImageCommand, PruneArgs, PublishArgs};

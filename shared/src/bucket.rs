@@ -153,11 +153,7 @@ impl JobBucket {
     /// # Errors
     /// A store that lets a conditional write through which it had to reject, or refuses a call.
     pub async fn check_store(&self, endpoint: &str, clock: &dyn Clock, dice: &dyn Dice) -> Result<()> {
-        let key = self.keys.store_check();
-        if let Ok(Some((check, _))) = self.record::<StoreCheck>(&key).await
-            && check.ok
-            && check.endpoint == endpoint
-        {
+        if self.store_is_checked(endpoint).await {
             return Ok(());
         }
         let scratch = self.keys.scratch(dice.nonce());
@@ -172,8 +168,14 @@ impl JobBucket {
         })?;
         let check = StoreCheck { schema: SCHEMA, endpoint: endpoint.to_owned(), at: clock.now().wall, ok: true };
         // Create-only: whoever was faster recorded the same. Without the record others check for themselves.
-        self.put_json(&key, &check, &Condition::Create).await?;
+        self.put_json(&self.keys.store_check(), &check, &Condition::Create).await?;
         Ok(())
+    }
+
+    /// Whether a check of the store at this very endpoint is on record.
+    pub async fn store_is_checked(&self, endpoint: &str) -> bool {
+        let record = self.record::<StoreCheck>(&self.keys.store_check()).await;
+        matches!(record, Ok(Some((check, _))) if check.ok && check.endpoint == endpoint)
     }
 
     /// What is wanted of the fleet, and the version that says so. Absent: running.

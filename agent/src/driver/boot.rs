@@ -1,6 +1,7 @@
 //! From the settings to the first claim, and from the last tenure to the exit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::clock::{Moment, Timestamp};
@@ -8,26 +9,32 @@ use dayfly_shared::exit::Exit;
 use dayfly_shared::job::JobSettings;
 use dayfly_shared::keys::View;
 use dayfly_shared::plan::Segment;
-use dayfly_shared::store::{StoreError, StoreErrorKind};
+use dayfly_shared::store::{Result, StoreError, StoreErrorKind};
+use futures::{join, try_join};
 use tokio::task::JoinSet;
 
 use super::agent::{Agent, Orders, Start};
+use super::first_look::FirstLook;
 use super::refresher::Refresher;
 use super::{Ending, Parts, Settings, fleet, keeper, refresher, slot};
+use crate::processor::Processor;
 
 /// How long the record and the log are tried for at the end: the machine costs money.
-const FAREWELL: std::time::Duration = std::time::Duration::from_secs(20);
+const FAREWELL: Duration = Duration::from_secs(20);
 
-/// Runs an agent from its start to its end.
+/// What `control.json` said is believed for so long before the first claim: a processor may take minutes to make ready.
+const CONTROL_FRESH: Duration = Duration::from_secs(1);
+
+/// Runs an agent from its start to its end; `look`: what it has seen of its job already.
 ///
 /// # Errors
 /// What kept it from its first claim: the text names the thing, what was left behind, and the fix.
-pub async fn run(parts: Parts, settings: Settings) -> Result<Ending, StoreError> {
+pub async fn run(parts: Parts, settings: Settings, look: Option<FirstLook>) -> Result<Ending> {
     let born = parts.clock.now().wall;
     let mut stop = parts.stop.clone();
     let agent = tokio::select! {
         biased;
-        agent = start(parts, settings) => agent?,
+        agent = start(parts, settings, look) => agent?,
         wish = async { stop.wait_for(Option::is_some).await.ok().and_then(|wish| wish.clone()) } => {
             let why = wish.map_or_else(|| "told to stop".to_owned(), |stop| stop.why);
             return Ok(Ending { exit: Exit::Drained, why: format!("{why}, before the first claim") });
@@ -40,50 +47,112 @@ pub async fn run(parts: Parts, settings: Settings) -> Result<Ending, StoreError>
     Ok(work(agent, born).await)
 }
 
-/// Makes everything ready for the first claim.
-async fn start(parts: Parts, mut settings: Settings) -> Result<Arc<Agent>, StoreError> {
-    let store = parts.stores.open(settings.job.bucket());
-    let bucket = JobBucket::new(settings.job.clone(), store);
-    // The list before the settings: whoever seeds writes them the other way round, so a list that is there has its
-    // settings beside it.
-    let mut first = bucket.segment(1).await?;
-    if first.is_none() && bucket.view(View::Tasklist).await?.is_none() {
+/// Makes everything ready for the first claim. What does not depend on each other is asked for at once.
+async fn start(parts: Parts, mut settings: Settings, look: Option<FirstLook>) -> Result<Arc<Agent>> {
+    let bucket = JobBucket::new(settings.job.clone(), parts.stores.open(settings.job.bucket()));
+    let endpoint = parts.stores.endpoint();
+    let look = match look {
+        Some(look) => look,
+        None => FirstLook::take(&bucket, &endpoint, parts.clock.now().at).await?,
+    };
+    if look.first.is_none() && !look.listed? {
         return Err(no_job(&bucket));
     }
-    let seeded = bucket.job_settings().await?;
-    let mut job = agree(&bucket, seeded.as_ref(), first.as_ref())?;
-    bucket.check_store(&parts.stores.endpoint(), &*parts.clock, &*parts.dice).await?;
-    let (processor, refresher) = loop {
-        let processor = (parts.processors)(&job);
-        processor.prepare(&bucket).await.map_err(|failure| StoreError {
-            kind: StoreErrorKind::Unsupported,
-            action: "starting on",
-            place: bucket.location.to_string(),
-            detail: failure.to_string(),
-        })?;
-        let outputs = parts.stores.open(job.outputs(&bucket.location).bucket());
-        let ports = (Arc::clone(&parts.clock), Arc::clone(&parts.dice));
-        let mut refresher = Refresher::new(settings.me.clone(), job.clone(), bucket.clone(), outputs, ports);
-        if first.is_none() {
-            refresher.refresh(true).await?;
-            first = bucket.segment(1).await?;
+    let seeded = look.seeded?;
+    let job = agree(&bucket, seeded.as_ref(), look.first.as_ref())?;
+    if !look.checked {
+        bucket.check_store(&endpoint, &*parts.clock, &*parts.dice).await?;
+    }
+    let agent = match look.first {
+        Some(first) => {
+            let begun = begin(&parts, &settings, &bucket, job);
+            settings.slots = slots(&settings, &begun, first.chunks.len());
+            let agent = Arc::new(Agent::new(parts, settings, begun));
+            try_join!(prepare(&*agent.processor, &bucket), take_in(&agent, first))?;
+            agent
         }
+        None => {
+            let (begun, segments) = plan(&parts, &settings, &bucket, seeded.as_ref(), job).await?;
+            settings.slots = slots(&settings, &begun, segments.iter().map(|segment| segment.chunks.len()).sum());
+            let agent = Arc::new(Agent::new(parts, settings, begun));
+            for segment in segments {
+                agent.add_segment(segment).await?;
+            }
+            agent
+        }
+    };
+    // Nothing is begun on a job that is paused or cancelled.
+    match agent.now().at.since(look.at) <= CONTROL_FRESH {
+        true => keeper::obey(&agent, look.control),
+        false => keeper::read_control(&agent).await,
+    }
+    Ok(agent)
+}
+
+fn begin(parts: &Parts, settings: &Settings, bucket: &JobBucket, job: JobSettings) -> Start {
+    let processor = (parts.processors)(&job);
+    let outputs = parts.stores.open(job.outputs(&bucket.location).bucket());
+    let ports = (Arc::clone(&parts.clock), Arc::clone(&parts.dice));
+    let refresher = Refresher::new(settings.me.clone(), job.clone(), bucket.clone(), outputs, ports);
+    Start { bucket: bucket.clone(), job, processor, refresher }
+}
+
+async fn prepare(processor: &dyn Processor, bucket: &JobBucket) -> Result<()> {
+    processor.prepare(bucket).await.map_err(|failure| StoreError {
+        kind: StoreErrorKind::Unsupported,
+        action: "starting on",
+        place: bucket.location.to_string(),
+        detail: failure.to_string(),
+    })
+}
+
+/// Tasks at once. A built-in processor has more of them than there are cores, but no more than this agent's share of the
+/// chunks: what one agent holds and has not begun to read, another could be working on.
+fn slots(settings: &Settings, begun: &Start, chunks: usize) -> u32 {
+    if begun.processor.is_program() {
+        return settings.slots;
+    }
+    if settings.linger {
+        // What comes is not known yet.
+        return settings.streams;
+    }
+    let share = u32::try_from(chunks).unwrap_or(u32::MAX).div_ceil(begun.job.agents.max(1));
+    settings.streams.min(share.max(settings.slots))
+}
+
+/// Takes in the first segment, and those after it.
+async fn take_in(agent: &Agent, first: Segment) -> Result<()> {
+    let (taken, second) = join!(agent.add_segment(first), agent.bucket.segment(2));
+    taken?;
+    if let Some(second) = second? {
+        agent.add_segment(second).await?;
+        slot::new_segments(agent).await?;
+    }
+    agent.note_answer();
+    Ok(())
+}
+
+/// Plans the lines of the list with a processor that is ready; what is planned then, by whomever.
+async fn plan(
+    parts: &Parts,
+    settings: &Settings,
+    bucket: &JobBucket,
+    seeded: Option<&JobSettings>,
+    mut job: JobSettings,
+) -> Result<(Start, Vec<Segment>)> {
+    loop {
+        let mut begun = begin(parts, settings, bucket, job);
+        prepare(&*begun.processor, bucket).await?;
+        begun.refresher.refresh(true).await?;
+        let planned = begun.refresher.ledger().segments();
+        let segments: Vec<Segment> = planned.iter().map(|planned| planned.segment.clone()).collect();
         // The plan may be another agent's, from a moment ago: what it froze is what holds.
-        let settled = agree(&bucket, seeded.as_ref(), first.as_ref())?;
-        if settled == job {
-            break (processor, refresher);
+        let settled = agree(bucket, seeded, segments.first())?;
+        if settled == begun.job {
+            return Ok((begun, segments));
         }
         job = settled;
-    };
-    if !processor.is_program() {
-        settings.slots = settings.streams;
     }
-    let agent = Arc::new(Agent::new(parts, settings, Start { bucket, job, processor, refresher }));
-    if let Some(first) = first {
-        agent.add_segment(first).await?;
-    }
-    slot::new_segments(&agent).await?;
-    Ok(agent)
 }
 
 fn no_job(bucket: &JobBucket) -> StoreError {
@@ -99,7 +168,7 @@ fn no_job(bucket: &JobBucket) -> StoreError {
 }
 
 /// The settings that hold: those frozen in the plan; before there is one, those of `job.json`; without it the defaults.
-fn agree(bucket: &JobBucket, seeded: Option<&JobSettings>, first: Option<&Segment>) -> Result<JobSettings, StoreError> {
+fn agree(bucket: &JobBucket, seeded: Option<&JobSettings>, first: Option<&Segment>) -> Result<JobSettings> {
     let Some(frozen) = first.and_then(|segment| segment.settings.clone()) else {
         return Ok(seeded.cloned().unwrap_or_default());
     };
@@ -121,8 +190,6 @@ fn agree(bucket: &JobBucket, seeded: Option<&JobSettings>, first: Option<&Segmen
 }
 
 async fn work(agent: Arc<Agent>, born: Timestamp) -> Ending {
-    // Before the first claim: nothing is begun on a job that is paused or cancelled.
-    keeper::read_control(&agent).await;
     let mut slots = JoinSet::new();
     for index in 0..agent.settings.slots {
         slots.spawn(slot::run(Arc::clone(&agent), index));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use dayfly_shared::clock::{Moment, Timestamp};
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::SCHEMA;
-use dayfly_shared::records::{AgentRecord, AgentState, ControlState, to_json};
-use dayfly_shared::store::{Attributes, Condition};
+use dayfly_shared::records::{self, AgentRecord, AgentState, ControlState, to_json};
+use dayfly_shared::store::{Attributes, Condition, ETag, Result};
 
 use super::agent::{Agent, Orders};
 use super::slot::is_cut_off;
@@ -56,9 +56,17 @@ async fn cut_off(agent: &Agent) {
     }
 }
 
-/// Turns what `control.json` says into orders.
+/// What a read of `control.json` came to.
+pub type Control = Result<Option<(records::Control, ETag)>>;
+
+/// Turns what `control.json` says now into orders.
 pub async fn read_control(agent: &Agent) {
-    match agent.bucket.control().await {
+    obey(agent, agent.bucket.control().await);
+}
+
+/// Turns what `control.json` says into orders.
+pub fn obey(agent: &Agent, control: Control) {
+    match control {
         Ok(control) => {
             agent.note_answer();
             let (state, why) = match control {

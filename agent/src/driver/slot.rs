@@ -25,17 +25,16 @@ enum Choice {
 /// A verdict older than this is looked at again before anything is decided on it.
 const VERDICT_FRESH: Duration = Duration::from_millis(500);
 
-/// First claims are spread over this for each agent that is expected: a hundred take the whole of the usual 300 ms.
-const SPREAD_AN_AGENT: Duration = Duration::from_millis(3);
-
 /// The wait before the second look of a slot that found nothing; it doubles from look to look.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
+
+/// First claims are spread over no more than this: by then the agents of a large fleet are up at times of their own.
+const SPREAD_MOST: Duration = Duration::from_secs(3);
 
 /// Works until there are orders to end.
 pub async fn run(agent: Arc<Agent>, index: u32) {
     let mut orders = agent.orders();
-    // One that is alone has nobody to keep out of the way of.
-    let spread = agent.settings.boot_spread.min(SPREAD_AN_AGENT.saturating_mul(agent.job.agents.saturating_sub(1)));
+    let spread = agent.settings.boot_spread.saturating_mul(agent.job.agents.saturating_sub(1)).min(SPREAD_MOST);
     let spread = agent.parts.dice.up_to(spread);
     wait_or_orders(&agent, &mut orders, spread).await;
     let mut first = true;

@@ -30,6 +30,12 @@ impl Imds {
         Self(builder.build())
     }
 
+    /// The client, for credentials: one session token serves both.
+    #[must_use]
+    pub fn client(&self) -> aws_config::imds::Client {
+        self.0.clone()
+    }
+
     async fn get(&self, path: &str) -> Result<Option<String>, String> {
         match self.0.get(path).await {
             Ok(value) => Ok(Some(value.into())),
@@ -57,6 +63,10 @@ impl Default for Imds {
 impl InstanceMetadata for Imds {
     async fn user_data(&self) -> Result<Option<String>, String> {
         self.get("/latest/user-data").await
+    }
+
+    async fn identity(&self) -> Result<Option<String>, String> {
+        self.get("/latest/dynamic/instance-identity/document").await
     }
 
     async fn value(&self, name: &str) -> Result<Option<String>, String> {

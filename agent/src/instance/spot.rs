@@ -13,6 +13,9 @@ use crate::driver::Stop;
 /// Between two looks (EC2 user guide, "Spot Instance interruption notices": "every 5 seconds").
 const POLL: Duration = Duration::from_secs(5);
 
+/// Before the first look: an agent's start has better things to ask the service for, and notices come minutes ahead.
+const FIRST: Duration = Duration::from_secs(1);
+
 /// Scheduled events are announced days ahead: one look of so many, a minute.
 const LOOKS_AN_EVENT_LOOK: u32 = 12;
 
@@ -52,6 +55,7 @@ impl SpotWatcher {
     /// Looks until there is an interruption notice: nothing worse can come.
     pub async fn run(mut self) {
         let mut looks = 0;
+        self.clock.sleep(FIRST).await;
         while !self.look(looks).await {
             looks = (looks + 1) % LOOKS_AN_EVENT_LOOK;
             self.clock.sleep(POLL).await;
@@ -168,6 +172,10 @@ mod tests {
             Ok(None)
         }
 
+        async fn identity(&self) -> Result<Option<String>, String> {
+            Ok(None)
+        }
+
         async fn value(&self, name: &str) -> Result<Option<String>, String> {
             let now = self.clock.now().at.0.as_secs();
             let said = self.says.get(name).and_then(|says| says.iter().rfind(|(from, _)| *from <= now));
@@ -209,7 +217,7 @@ mod tests {
     async fn a_notice_is_seen_within_five_seconds_and_outages_are_none() {
         let says = [(ACTION, 20, None), (ACTION, 60, Some("<html>")), (ACTION, 181, Some(NOTICE))];
         let seen = watch_it(false, &says).await;
-        assert_eq!(seen.at, 185);
+        assert_eq!(seen.at, 181);
         let stop = seen.stop.unwrap();
         assert_eq!(stop.deadline, Moment(Duration::from_secs(300 - 40)));
         assert!(stop.why.starts_with("spot notice"), "{stop:?}");
@@ -228,7 +236,7 @@ mod tests {
         let seen = watch_it(true, &[recommendation, end]).await;
         let stop = seen.stop.unwrap();
         assert!(stop.why.starts_with("rebalance"), "{stop:?}");
-        assert_eq!(stop.deadline, Moment(Duration::from_secs(100)));
+        assert_eq!(stop.deadline, Moment(Duration::from_secs(101)));
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ mod order;
 mod registry;
 mod user;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::work::{ContainerSettings, InputKind, OutputKind, Placeholder, Template};
 
 use super::program::{
-    Containment, Launch, Places, Program, Room, SharedFiles, credentials, of_task, output_file_name, stage_output,
+    Containment, Launch, Places, Program, Room, SharedFiles, of_task, output_file_name, stage_output,
 };
 use super::{Failure, Processor, TaskIo};
 use crate::supervisor::Contained;
@@ -90,23 +91,27 @@ impl Container {
         }
     }
 
-    fn order(&self, ready: &Ready, task: &TaskIo, room: &Room, argv: Vec<String>) -> (Vec<String>, Containment) {
+    fn order(
+        &self,
+        ready: &Ready,
+        task: &TaskIo,
+        room: &Room,
+        argv: Vec<String>,
+        mut credentials: BTreeMap<String, String>,
+    ) -> (Vec<String>, Containment) {
         let settings = self.program.settings();
         let name = format!("dayfly-{}-{}", task.task.id, task.attempt);
         let deadline = self.program.workshop().clock.now().wall.after(self.program.time_limit());
         let mut variables = of_task(task, deadline, [INPUT, DATA, CHECKPOINT].map(str::to_owned));
         let mut environment = Engine::environment();
-        let mut handed_on = Vec::new();
-        match settings.with_credentials {
-            true => {
-                for (name, value) in credentials() {
-                    handed_on.push((name.clone(), None));
-                    environment.insert(name, value);
-                }
-            }
-            false => _ = variables.insert("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()),
+        if !settings.with_credentials {
+            variables.insert("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned());
         }
         variables.extend(settings.environment.clone());
+        // By their names alone: what is on a command line, everybody on the machine can read.
+        credentials.retain(|name, _| !variables.contains_key(name));
+        let handed_on: Vec<_> = credentials.keys().map(|name| (name.clone(), None)).collect();
+        environment.extend(credentials);
         let variables: Vec<(String, Option<String>)> =
             variables.into_iter().map(|(name, value)| (name, Some(value))).chain(handed_on).collect();
         let folders = [
@@ -195,7 +200,9 @@ impl Processor for Container {
             links.make(&room, name, &format!("{FILES}/{name}"))?;
         }
         self.program.restore_checkpoint(task, &room).await?;
-        let (argv, container) = self.order(ready, task, &room, ready.template.fill(&values, false));
+        // The service is behind a hop more than its answers go.
+        let credentials = self.program.credentials(true).await?;
+        let (argv, container) = self.order(ready, task, &room, ready.template.fill(&values, false), credentials);
         let name = container.name.clone();
         let stdout = (settings.output == OutputKind::Stdout).then(|| room.stdout());
         let launch = Launch { argv, folder: room.work_dir(), stdout, container: Some(container) };

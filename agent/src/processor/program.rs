@@ -15,7 +15,7 @@ mod run;
 mod shared_files;
 pub mod wall;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ use crate::instance::InstanceMetadata;
 use crate::supervisor::User;
 
 pub use capture::{Capture, LogView};
-pub use environment::{credentials, of_task, path as search_path};
+pub use environment::{of_task, path as search_path};
 pub use places::{Places, output_file_name};
 pub use room::{Room, open_to_read};
 pub use run::{Containment, Launch};
@@ -143,6 +143,25 @@ impl Program {
     /// The machine's part.
     pub fn workshop(&self) -> &Workshop {
         &self.workshop
+    }
+
+    /// The credentials that a program is trusted with, as variables. One that is cut off from the metadata service is given
+    /// the role's.
+    ///
+    /// # Errors
+    /// A service that does not answer, a machine without a role.
+    pub async fn credentials(&self, cut_off: bool) -> Result<BTreeMap<String, String>, Failure> {
+        if !self.settings.with_credentials {
+            return Ok(BTreeMap::new());
+        }
+        let mut all: BTreeMap<String, String> = environment::own_credentials().collect();
+        if let (true, Some(metadata)) = (cut_off, &self.workshop.metadata)
+            && !all.contains_key("AWS_ACCESS_KEY_ID")
+        {
+            let role = environment::of_the_role(&**metadata).await;
+            all.extend(role.map_err(|why| Failure::Later(format!("the program's credentials cannot be had: {why}")))?);
+        }
+        Ok(all)
     }
 
     /// Makes ready what programs share on this machine.

@@ -66,6 +66,9 @@ pub struct MachinesArgs {
     /// al2023)
     #[arg(id = "ami", long = "ami", value_name = "IMAGE", help_heading = MACHINES)]
     pub image: Option<String>,
+    /// The newest image of this flavour (else what the job needs: one that is not minimal for Python and containers)
+    #[arg(long, value_name = "FLAVOUR", help_heading = MACHINES)]
+    pub flavour: Option<String>,
     /// The root volume's size in GiB (else the image's)
     #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(u32).range(1..=16_384), help_heading = MACHINES)]
     pub disk: Option<u32>,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bytes::Bytes;
+use futures::try_join;
 
 use crate::ids::ChunkId;
 use crate::plan::{Segment, SegmentText, Source, stored_lines};
@@ -73,27 +74,37 @@ impl JobBucket {
     /// A store that refuses.
     pub async fn survey(&self, ledger: &Ledger) -> Result<Survey> {
         let (last, lone) = self.segment_numbers().await?;
-        let mut survey = Survey::default();
-        for number in ledger.segment_count() + 1..=last {
-            let key = self.keys.segment(number);
-            let Some((segment, _)) = self.record::<Segment>(&key).await? else { break };
-            let text = self.segment_text(&segment, None).await?;
-            let names = stored_lines(&String::from_utf8_lossy(&text)).map(str::to_owned).collect();
-            survey.segments.push((segment, names));
-        }
-        if lone {
-            let text = self.read(&self.keys.segment_text(last + 1)).await?;
-            survey.lone_text = text.map(|(meta, bytes)| SegmentText {
+        let segments = async {
+            let mut segments = Vec::new();
+            for number in ledger.segment_count() + 1..=last {
+                let key = self.keys.segment(number);
+                let Some((segment, _)) = self.record::<Segment>(&key).await? else { break };
+                let text = self.segment_text(&segment, None).await?;
+                let names = stored_lines(&String::from_utf8_lossy(&text)).map(str::to_owned).collect();
+                segments.push((segment, names));
+            }
+            Ok(segments)
+        };
+        let lone_text = async {
+            let text = if lone { self.read(&self.keys.segment_text(last + 1)).await? } else { None };
+            Ok(text.map(|(meta, bytes)| SegmentText {
                 text: String::from_utf8_lossy(&bytes).into_owned(),
                 source: meta.metadata.get(META_SOURCE).and_then(|source| Source::parse(source)),
-            });
-        }
-        survey.closed = self.closed_after(ledger).await?.into_iter().map(|(chunk, _)| chunk).collect();
-        // After the results: a task's dead letter is put before its chunk's result.
-        let entries = self.store.list_all(&self.keys.dead_letters()).await?;
-        let dead = entries.iter().filter_map(|e| self.keys.parse_dead_letter(&e.key));
-        survey.dead_letters = dead.filter(|t| !ledger.has_dead_letter(*t)).collect();
-        Ok(survey)
+            }))
+        };
+        let decided = async {
+            // What no segment plans has neither.
+            if last == 0 {
+                return Ok((Vec::new(), Vec::new()));
+            }
+            let closed = self.closed_after(ledger).await?.into_iter().map(|(chunk, _)| chunk).collect();
+            // After the results: a task's dead letter is put before its chunk's result.
+            let entries = self.store.list_all(&self.keys.dead_letters()).await?;
+            let dead = entries.iter().filter_map(|e| self.keys.parse_dead_letter(&e.key));
+            Ok((closed, dead.filter(|t| !ledger.has_dead_letter(*t)).collect()))
+        };
+        let (segments, lone_text, (closed, dead_letters)) = try_join!(segments, lone_text, decided)?;
+        Ok(Survey { segments, lone_text, closed, dead_letters })
     }
 
     /// Chunks with a result that `ledger` does not know, and the results' keys.

@@ -20,6 +20,14 @@ impl JobBucket {
         }))
     }
 
+    /// Whether the view is there.
+    ///
+    /// # Errors
+    /// A store that refuses.
+    pub async fn has_view(&self, view: View) -> Result<bool> {
+        Ok(self.store.head(&self.keys.view(view)).await?.is_some())
+    }
+
     /// The three views.
     ///
     /// # Errors

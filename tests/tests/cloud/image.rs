@@ -167,13 +167,43 @@ fn launch_finds_the_published_image() {
         let studio = Studio { world: ground.world, aws: ground.world.aws(), disk: ground.world.folder().join("d.raw") };
         ground.court.admit(PUBLISHER, studio.policy().await);
         studio.write_disk("a disk");
-        let id = studio.publish("--name mine --flavour container").await;
+        let id = studio.publish("--name mine").await;
         let launch = format!("-n 1 --instance-type {TYPES}");
         // The one that the ground has is older.
         ground.launch(&launch).await.expect(0, &["1 machine started"]);
         ground.launch(&format!("{launch} --ami mine")).await.expect(0, &["1 machine started"]);
         let images: Vec<String> = ground.up().into_iter().map(|machine| machine.image).collect();
         assert_eq!(images, [id.clone(), id]);
+    });
+}
+
+/// A job gets an image that can run it, and whoever asks for a flavour that one.
+#[test]
+fn launch_chooses_by_flavour() {
+    on_ground(async |ground| {
+        let launch = format!("-n 1 --instance-type {TYPES}");
+        let add = |name: &str, flavour: &str| {
+            ground.aws.add_image(name, "x86_64", &[(tags::AGENT, VERSION), (tags::IMAGE, flavour)])
+        };
+        let images = || ground.up().into_iter().map(|machine| machine.image).collect::<Vec<_>>();
+        let minimal = add("small", "minimal");
+        let container = add("large", "container");
+        ground.launch(&launch).await.expect(0, &["1 machine started"]);
+        ground.launch(&format!("{launch} --flavour container")).await.expect(0, &["1 machine started"]);
+        let mut up = images();
+        up.sort();
+        let mut wanted = [minimal, container];
+        wanted.sort();
+        assert_eq!(up, wanted);
+        let nothing = "nothing was started";
+        let none = ground.launch(&format!("{launch} --flavour gpu")).await;
+        none.expect(
+            1,
+            &["of the flavour gpu", "container, minimal", "dayfly image publish FILE --flavour gpu", nothing],
+        );
+        let both = ground.launch(&format!("{launch} --flavour container --image small")).await;
+        both.expect(2, &["nothing to choose", nothing]);
+        assert_eq!(images().len(), 2);
     });
 }
 

@@ -1,10 +1,12 @@
 //! Disks: a volume larger than the image, and an instance store.
 
+use std::process::Command;
+
 use dayfly_tests::{Kind, Rule, World, run};
 use hyper::Method;
 
 use crate::claims::dataset;
-use crate::guest::{Boot, expect};
+use crate::guest::{Boot, expect, image, take_out};
 
 const GIB: u64 = 1 << 30;
 
@@ -63,4 +65,40 @@ fn an_instance_store_becomes_the_agents_folder() {
         assert!(!root, "{said}");
         job.finish(&[]).await;
     });
+}
+
+/// What no machine here can have is at least in the image: the drivers of EC2's network interfaces, found by the devices that
+/// they are for, and Xen's disk in the initial file system that a Xen machine gets.
+#[test]
+#[ignore = "looks into the image; run by scripts/test-ami"]
+fn drivers_for_what_is_not_here() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, manifest) = image();
+    let packages = manifest["packages"].as_object().expect("packages");
+    let kernel = packages.keys().find_map(|name| name.strip_prefix("linux-image-6")).expect("a kernel");
+    let modules = format!("/usr/lib/modules/6{kernel}");
+    let aliases = folder.path().join("aliases");
+    take_out(&format!("{modules}/modules.alias"), &aliases);
+    let aliases = std::fs::read_to_string(aliases).expect("the aliases");
+    // Amazon's vendor id with ENA's device id; Intel's with that of the 82599's virtual function, which is c4's.
+    for (device, module, file) in [
+        ("pci:v00001D0Fd0000EC20", "ena", "net/ethernet/amazon/ena/ena.ko"),
+        ("pci:v00008086d000010ED", "ixgbevf", "net/ethernet/intel/ixgbevf/ixgbevf.ko"),
+        ("xen:vif", "xen_netfront", "net/xen-netfront.ko"),
+        ("xen:vbd", "xen_blkfront", "block/xen-blkfront.ko"),
+    ] {
+        let found = |line: &str| line.starts_with(&format!("alias {device}")) && line.ends_with(&format!(" {module}"));
+        assert!(aliases.lines().any(found), "no module for {device}");
+        take_out(&format!("{modules}/kernel/drivers/{file}"), &folder.path().join(module));
+    }
+    let initrd = folder.path().join("initrd");
+    take_out("/boot/initrd", &initrd);
+    let list = Command::new("sh").args(["-c", "gzip -dc \"$0\" | cpio -t 2>/dev/null"]).arg(&initrd).output();
+    let list = String::from_utf8_lossy(&list.expect("cpio").stdout).into_owned();
+    for file in ["./init", "./modules/xen-blkfront.ko", "./sbin/insmod", "./sbin/switch_root"] {
+        assert!(
+            list.lines().any(|line| line == file || line == &file[2..]),
+            "no {file} in the initial file system:\n{list}"
+        );
+    }
 }

@@ -14,7 +14,7 @@ use dayfly_tests::{Job, Machine, Metadata, Program, Proxy, World};
 use serde_json::{Value, json};
 
 /// The host as guests see it: in the net of the link-local addresses, so that 169.254.169.254 can be in it, too.
-const HOST: &str = "169.254.10.2";
+pub const HOST: &str = "169.254.10.2";
 /// The role of the instance.
 const ROLE: &str = "the-role";
 /// Debian's ovmf.
@@ -42,6 +42,7 @@ pub struct Boot<'w> {
     without: Vec<String>,
     arguments: Vec<String>,
     root_bytes: Option<u64>,
+    memory_mib: u32,
 }
 
 /// A machine that was booted.
@@ -97,6 +98,7 @@ impl<'w> Boot<'w> {
             without: Vec::new(),
             arguments: Vec::new(),
             root_bytes: None,
+            memory_mib: 512,
         }
     }
 
@@ -165,6 +167,12 @@ impl<'w> Boot<'w> {
     /// On a volume of this size.
     pub fn root_bytes(mut self, bytes: u64) -> Self {
         self.root_bytes = Some(bytes);
+        self
+    }
+
+    /// With so much memory.
+    pub fn memory(mut self, mib: u32) -> Self {
+        self.memory_mib = mib;
         self
     }
 
@@ -243,7 +251,10 @@ impl<'w> Boot<'w> {
         let console = folder.join(format!("{}.console", self.name));
         let mut command = Command::new("qemu-system-x86_64");
         command
-            .args(["-accel", "tcg,thread=multi", "-machine", "q35", "-smp", "2", "-m", "512"])
+            .args(["-accel", "tcg,thread=multi", "-machine", "q35", "-smp", "2", "-m", &self.memory_mib.to_string()])
+            // Every processor of EC2's x86-64 machines has RDRAND. Without it the kernel gathers randomness for a second
+            // or two before the first connection.
+            .args(["-cpu", "qemu64,+rdrand"])
             .args(["-nodefaults", "-display", "none", "-no-reboot", "-serial"])
             .arg(format!("file:{}", console.display()))
             .arg("-drive")

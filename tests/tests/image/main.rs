@@ -6,6 +6,7 @@
 mod claims;
 mod disks;
 mod ends;
+mod equipped;
 mod figures;
 mod guest;
 mod programs;

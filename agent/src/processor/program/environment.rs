@@ -21,7 +21,7 @@ pub fn path() -> String {
     std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned())
 }
 
-/// The environment for one attempt, which is stopped at `deadline`.
+/// The environment for one attempt, which is stopped at `deadline`; without credentials.
 pub fn of(settings: &ProgramSettings, room: &Room, task: &TaskIo, deadline: Timestamp) -> BTreeMap<String, String> {
     let folder = |path: std::path::PathBuf| path.display().to_string();
     let mut all = of_task(task, deadline, [room.input_dir(), room.output_dir(), room.checkpoint_dir()].map(folder));
@@ -31,10 +31,9 @@ pub fn of(settings: &ProgramSettings, room: &Room, task: &TaskIo, deadline: Time
     }
     let own = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
     all.extend(HANDED_ON.into_iter().filter_map(own));
-    match settings.with_credentials {
-        true => all.extend(credentials()),
+    if !settings.with_credentials {
         // The SDKs do not even ask the metadata service then (AWS SDKs and Tools reference guide, "IMDS client").
-        false => _ = all.insert("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()),
+        all.insert("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned());
     }
     all.extend(settings.environment.clone());
     all
@@ -57,8 +56,8 @@ pub fn of_task(task: &TaskIo, deadline: Timestamp, folders: [String; 3]) -> BTre
     .into()
 }
 
-/// The agent's own, for programs that were trusted with them.
-pub fn credentials() -> impl Iterator<Item = (String, String)> {
+/// The agent's own credentials, as far as they are variables.
+pub fn own_credentials() -> impl Iterator<Item = (String, String)> {
     std::env::vars().filter(|(name, _)| name.starts_with("AWS_"))
 }
 
@@ -99,6 +98,10 @@ mod tests {
     #[async_trait]
     impl InstanceMetadata for Service {
         async fn user_data(&self) -> Result<Option<String>, String> {
+            Ok(None)
+        }
+
+        async fn identity(&self) -> Result<Option<String>, String> {
             Ok(None)
         }
 

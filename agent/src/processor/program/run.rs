@@ -83,7 +83,12 @@ impl Program {
         let broken = |e: io::Error| on_disk("the program's log cannot be written", &e);
         let mut log = Capture::create(&room.log()).map_err(broken)?;
         let contained = launch.container.is_some();
-        let (mut report, asked, room) = match self.attend(task, room, launch, &mut log).await {
+        let credentials = match contained {
+            // They came with its order.
+            true => BTreeMap::new(),
+            false => self.credentials(self.workshop.user.is_some()).await?,
+        };
+        let (mut report, asked, room) = match self.attend(task, room, launch, credentials, &mut log).await {
             Ok(ended) => ended,
             Err(error) => {
                 return Err(on_disk(&format!("the supervisor {} failed", self.workshop.supervisor.display()), &error));
@@ -129,6 +134,7 @@ impl Program {
         task: &TaskIo,
         room: Room,
         launch: Launch,
+        credentials: BTreeMap<String, String>,
         log: &mut Capture,
     ) -> io::Result<(Report, Option<Why>, Room)> {
         let clock = &*self.workshop.clock;
@@ -137,11 +143,8 @@ impl Program {
         let deadline = began.wall.after(self.time_limit);
         let scope = self.workshop.cgroups.get().and_then(Option::as_ref);
         let mut environment = environment::of(&self.settings, &room, task, deadline);
-        if let (true, Some(_), Some(metadata)) =
-            (self.settings.with_credentials, self.workshop.user, &self.workshop.metadata)
-            && !environment.contains_key("AWS_ACCESS_KEY_ID")
-        {
-            environment.extend(environment::of_the_role(&**metadata).await.map_err(io::Error::other)?);
+        for (name, value) in credentials {
+            environment.entry(name).or_insert(value);
         }
         let mut order = Order {
             argv: launch.argv,

@@ -1,8 +1,11 @@
 //! The image that machines are launched from: one's own with the agent in it, or a stock one that fetches it.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_ec2::types::{Filter, Image as Described};
 use dayfly_shared::deployment::{AgentProgram, Deployment};
 use dayfly_shared::launch::tags;
+use dayfly_shared::work::ProcessorSettings;
 
 use crate::cloud::{Cloud, explain};
 use crate::failure::{Failure, Result};
@@ -38,25 +41,108 @@ pub enum Agent {
     Fetched(AgentProgram),
 }
 
-/// Finds the image: the one named; else the newest of one's own; else Amazon Linux with the agent from the bucket.
+/// The flavour with nothing but the agent, and the one with Python and podman besides (ami/README.md). Others are of
+/// people's own: what is on them is theirs to know.
+const MINIMAL: &str = "minimal";
+const CONTAINER: &str = "container";
+
+/// Which of one's own images, where none is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// This one.
+    Named(String),
+    /// For what needs nothing but the agent: not the larger one, if there is another.
+    Plain,
+    /// For what needs Python or containers: not the minimal one.
+    Equipped,
+}
+
+impl Flavour {
+    /// The one that a job needs.
+    pub fn of(processor: &ProcessorSettings) -> Self {
+        // Whatever else there is needs more than the agent.
+        match matches!(processor, ProcessorSettings::Xor { .. } | ProcessorSettings::Command { .. }) {
+            true => Self::Plain,
+            false => Self::Equipped,
+        }
+    }
+
+    /// Whether an image of this flavour will do; none: its owner gave it none.
+    fn fits(&self, flavour: Option<&str>) -> bool {
+        match self {
+            Self::Named(name) => flavour == Some(name),
+            Self::Plain => true,
+            Self::Equipped => flavour != Some(MINIMAL),
+        }
+    }
+
+    /// What counts before the age.
+    fn prefers(&self, flavour: Option<&str>) -> bool {
+        *self != Self::Plain || flavour != Some(CONTAINER)
+    }
+
+    /// One to build, where there is none.
+    fn to_build(&self) -> &str {
+        match self {
+            Self::Named(name) => name,
+            Self::Plain => MINIMAL,
+            Self::Equipped => CONTAINER,
+        }
+    }
+}
+
+/// Finds the image: the one named; else the newest of one's own that will do; else Amazon Linux with the agent from the
+/// bucket.
 ///
 /// # Errors
 /// None there, one that fits no agent, an agent of another version.
-pub async fn find(cloud: &Cloud, deployment: &Deployment, named: Option<&str>, architecture: &str) -> Result<Image> {
+pub async fn find(
+    cloud: &Cloud,
+    deployment: &Deployment,
+    named: Option<&str>,
+    flavour: &Flavour,
+    architecture: &str,
+) -> Result<Image> {
     let image = match named {
         Some(stock @ ("al2023" | "ubuntu")) => stock_image(cloud, deployment, stock, architecture).await?,
         Some(id) if id.starts_with("ami-") => by_id(cloud, deployment, id).await?,
         Some(name) => by_name(cloud, deployment, name).await?,
-        None => match own(cloud, deployment, architecture).await? {
-            Some(image) => image,
-            None if program(deployment, architecture).is_some() => {
+        None => match own(cloud, deployment, flavour, architecture).await? {
+            Own::Image(image) => *image,
+            Own::None if program(deployment, architecture).is_some() && !matches!(flavour, Flavour::Named(_)) => {
                 stock_image(cloud, deployment, "al2023", architecture).await?
             }
-            None => return Err(none_for(deployment, architecture)),
+            Own::None if *flavour == Flavour::Plain => return Err(none_for(deployment, architecture)),
+            Own::None => return Err(none_of(deployment, flavour, architecture, &[])),
+            Own::Others(others) => return Err(none_of(deployment, flavour, architecture, &others)),
         },
     };
     check_version(&image)?;
     Ok(image)
+}
+
+fn none_of(deployment: &Deployment, flavour: &Flavour, architecture: &str, others: &[String]) -> Failure {
+    let why = match flavour {
+        Flavour::Named(name) => format!("of the flavour {name}"),
+        Flavour::Plain | Flavour::Equipped => "with Python and podman, which this job needs".to_owned(),
+    };
+    let there = match others.is_empty() {
+        true => "none at all".to_owned(),
+        false => format!("only {}", others.join(", ")),
+    };
+    let build = flavour.to_build();
+    let made = match build {
+        MINIMAL | CONTAINER => format!(
+            "make one: ami/build {build}, then dayfly image publish target/image/dayfly-{build}.raw --flavour {build}"
+        ),
+        _ => format!("make one, and publish it: dayfly image publish FILE --flavour {build}"),
+    };
+    Failure::new(format!(
+        "there is no image for {architecture} {why}: of your own with an agent in them there are {there} in {}",
+        deployment.region
+    ))
+    .left("nothing was started")
+    .fix(format!("{made}; or name an image that will do"))
 }
 
 fn none_for(deployment: &Deployment, architecture: &str) -> Failure {
@@ -87,16 +173,37 @@ fn filter(name: &str, value: &str) -> Filter {
     Filter::builder().name(name).values(value).build()
 }
 
-/// The newest image of the account that has an agent in it.
-async fn own(cloud: &Cloud, deployment: &Deployment, architecture: &str) -> Result<Option<Image>> {
+/// What there is of one's own.
+enum Own {
+    Image(Box<Image>),
+    /// None that will do; the flavours of those that there are.
+    Others(Vec<String>),
+    None,
+}
+
+/// The newest image of the account that has an agent in it and will do.
+async fn own(cloud: &Cloud, deployment: &Deployment, flavour: &Flavour, architecture: &str) -> Result<Own> {
     let call = cloud.ec2().describe_images().owners("self").set_filters(Some(vec![
         filter("tag-key", tags::AGENT),
         filter("state", "available"),
         filter("architecture", architecture),
     ]));
     let found = call.send().await.map_err(|e| explain("ec2:DescribeImages", "your own images", &e))?;
-    let newest = found.images().iter().max_by_key(|image| image.creation_date().map(str::to_owned));
-    newest.map(|image| of(image, deployment, image.name().unwrap_or_default())).transpose()
+    let fitting = found.images().iter().filter(|image| flavour.fits(tag(image, tags::IMAGE)));
+    let newest = fitting
+        .max_by_key(|image| (flavour.prefers(tag(image, tags::IMAGE)), image.creation_date().map(str::to_owned)));
+    if let Some(newest) = newest {
+        return Ok(Own::Image(Box::new(of(newest, deployment, newest.name().unwrap_or_default())?)));
+    }
+    let others: BTreeSet<&str> = found.images().iter().filter_map(|image| tag(image, tags::IMAGE)).collect();
+    Ok(match found.images().is_empty() {
+        true => Own::None,
+        false => Own::Others(others.into_iter().map(str::to_owned).collect()),
+    })
+}
+
+fn tag<'a>(image: &'a Described, key: &str) -> Option<&'a str> {
+    image.tags().iter().find(|t| t.key() == Some(key)).and_then(|t| t.value())
 }
 
 async fn by_name(cloud: &Cloud, deployment: &Deployment, name: &str) -> Result<Image> {
@@ -142,10 +249,9 @@ async fn stock_image(cloud: &Cloud, deployment: &Deployment, stock: &str, archit
 }
 
 fn of(image: &Described, deployment: &Deployment, name: &str) -> Result<Image> {
-    let tag = |key: &str| image.tags().iter().find(|t| t.key() == Some(key)).and_then(|t| t.value());
     let id = image.image_id().unwrap_or_default().to_owned();
     let architecture = image.architecture().map(|a| a.as_str().to_owned()).unwrap_or_default();
-    let agent = match (tag(tags::AGENT), program(deployment, &architecture)) {
+    let agent = match (tag(image, tags::AGENT), program(deployment, &architecture)) {
         (Some(version), _) => Agent::Inside(version.to_owned()),
         (None, Some(program)) => Agent::Fetched(program.clone()),
         (None, None) => {
@@ -163,7 +269,7 @@ fn of(image: &Described, deployment: &Deployment, name: &str) -> Result<Image> {
         disk_gib: size.and_then(|gib| u32::try_from(gib).ok()),
         // Both stock images name it so; an image that names none has no root volume to size.
         root_device: image.root_device_name().unwrap_or("/dev/xvda").to_owned(),
-        gpu: tag(tags::GPU).is_some(),
+        gpu: tag(image, tags::GPU).is_some(),
         name: name.to_owned(),
         id,
         architecture,
@@ -202,6 +308,18 @@ fn check_version(image: &Image) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_job_needs_decides_the_flavour() {
+        let python = ProcessorSettings::Python { archive: String::new(), argv: Vec::new() };
+        assert_eq!(Flavour::of(&ProcessorSettings::default()), Flavour::Plain);
+        assert_eq!(Flavour::of(&python), Flavour::Equipped);
+        assert!(!Flavour::Equipped.fits(Some(MINIMAL)));
+        assert!([None, Some(CONTAINER), Some("mine")].iter().all(|flavour| Flavour::Equipped.fits(*flavour)));
+        assert!(Flavour::Plain.fits(Some(CONTAINER)) && !Flavour::Plain.prefers(Some(CONTAINER)));
+        let named = Flavour::Named("mine".to_owned());
+        assert!(named.fits(Some("mine")) && !named.fits(Some(MINIMAL)) && !named.fits(None));
+    }
 
     #[test]
     fn versions_fit_up_to_the_minor_number() {

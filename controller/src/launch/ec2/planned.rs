@@ -8,15 +8,15 @@ use dayfly_shared::job::Location;
 use dayfly_shared::launch::Launch;
 
 use super::fleet;
-use super::image::{self, Image};
+use super::image::{self, Flavour, Image};
 use super::kinds::{self, Kind};
 use super::plan::{self, Given};
-use crate::cli::AgentsArgs;
+use crate::cli::{AgentsArgs, MachinesArgs};
 use crate::cloud::{Cloud, explain};
 use crate::cost::{self, Expected};
 use crate::failure::{Failure, Result};
 use crate::host;
-use crate::parts::Parts;
+use crate::parts::{Parts, Patience};
 
 /// A launch that could be carried out, and what it is made of.
 pub struct Planned {
@@ -51,7 +51,8 @@ pub async fn prepare(
         (None, false) => kinds::architecture(&named)?,
         (None, true) => "x86_64",
     };
-    let image = image::find(cloud, deployment, asked.image.as_deref(), architecture).await?;
+    let flavour = flavour(parts, job, asked).await?;
+    let image = image::find(cloud, deployment, asked.image.as_deref(), &flavour, architecture).await?;
     if asked.arch.is_some_and(|arch| arch.name() != image.architecture) {
         return Err(Failure::usage(format!(
             "the image {} is for {}, not {architecture}",
@@ -83,6 +84,23 @@ pub async fn prepare(
     };
     let launch = plan::launch(&given, parts.dice.nonce(), parts.clock.now().wall)?;
     Ok(Planned { launch, image, kinds, subnets })
+}
+
+/// Which images will do: of the flavour asked for, or what the job needs.
+async fn flavour(parts: &Parts, job: &Location, asked: &MachinesArgs) -> Result<Flavour> {
+    match (&asked.flavour, &asked.image) {
+        (Some(flavour), None) => Ok(Flavour::Named(flavour.clone())),
+        (Some(_), Some(image)) => {
+            Err(Failure::usage(format!("the image is {image}, so --flavour has nothing to choose"))
+                .left("nothing was started")
+                .fix("leave out one of the two"))
+        }
+        (None, Some(_)) => Ok(Flavour::Plain),
+        (None, None) => {
+            let settings = parts.job(job, Patience::Long).await?.job_settings().await?;
+            Ok(Flavour::of(&settings.unwrap_or_default().processor))
+        }
+    }
 }
 
 /// The types that have what is needed, by name only: EC2 chooses among them.

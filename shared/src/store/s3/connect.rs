@@ -5,9 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::imds;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -15,6 +18,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     Credentials, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
 };
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::service_config::ServiceConfigKey;
 
 use super::failure::place;
@@ -40,6 +44,8 @@ pub struct S3Settings {
     pub profile: Option<String>,
     /// Access key and secret key, for an endpoint of one's own. On AWS leave them to the default chain.
     pub keys: Option<(String, String)>,
+    /// The client of the instance metadata service that credentials come from, where the process has one already.
+    pub metadata: Option<imds::Client>,
     /// `http://host/bucket/key` instead of `http://bucket.host/key`. None: for every endpoint that is not AWS's own.
     pub force_path_style: Option<bool>,
     /// How long each step may take.
@@ -92,6 +98,7 @@ impl S3Settings {
             endpoint_url: None,
             profile: None,
             keys: None,
+            metadata: None,
             force_path_style: None,
             timeouts: S3Timeouts::default(),
         }
@@ -160,8 +167,9 @@ pub(super) async fn connect(settings: &S3Settings, clock: Arc<dyn Clock>) -> Res
 
 /// The default chain, with what the settings fix.
 async fn load(settings: &S3Settings, clock: &SdkClock) -> SdkConfig {
+    let client = http::client();
     let mut loader =
-        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http::client()).time_source(clock.clone());
+        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(client.clone()).time_source(clock.clone());
     if let Some(profile) = &settings.profile {
         loader = loader.profile_name(profile);
     }
@@ -182,7 +190,28 @@ async fn load(settings: &S3Settings, clock: &SdkClock) -> SdkConfig {
     } else if let Some(region) = &settings.region {
         loader = loader.region(Region::new(region.clone()));
     }
+    if let (Some(metadata), None) = (&settings.metadata, &settings.keys) {
+        loader = loader.credentials_provider(credentials(settings, metadata, client, clock).await);
+    }
     loader.load().await
+}
+
+/// The default chain of credentials, the instance's by a client that has a session token.
+async fn credentials(
+    settings: &S3Settings,
+    metadata: &imds::Client,
+    client: SharedHttpClient,
+    clock: &SdkClock,
+) -> DefaultCredentialsChain {
+    let provider = ProviderConfig::default().with_http_client(client).with_time_source(clock.clone());
+    let mut chain = DefaultCredentialsChain::builder().configure(provider).imds_client(metadata.clone());
+    if let Some(profile) = &settings.profile {
+        chain = chain.profile_name(profile);
+    }
+    if let Some(region) = &settings.region {
+        chain = chain.region(Region::new(region.clone()));
+    }
+    chain.build().await
 }
 
 /// The endpoint that the SDK will use: the settings', S3's own of the environment or the profile, then theirs for all.

@@ -269,7 +269,7 @@ impl Director {
         self.stops.push((stop, Arc::clone(&parts.clock)));
         let (world, scenario) = (Arc::clone(&self.world), Arc::clone(&self.scenario));
         let process = tokio::spawn(async move {
-            let ending = driver::run(parts, settings).await;
+            let ending = driver::run(parts, settings, None).await;
             world.gate(index).await;
             trace!(world, "agent {index} ends: {ending:?}");
             let now = world.elapsed();
