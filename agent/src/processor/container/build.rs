@@ -211,20 +211,42 @@ impl Build<'_> {
                 return Ok(None);
             }
         };
-        let etag = held.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let (store, key) = (self.source.job.store(), self.semaphore_key());
-        let left = match &made {
+        let failed = match &made {
             // The others need not find out one by one.
-            Err(Failure::Refused(why)) => {
-                let record = self.record(u64::MAX, Some(why.clone()));
-                store.put(&key, record, &Attributes::json(), &Condition::Update(etag)).await.map(drop)
-            }
-            _ => store.delete(&key, Some(&etag)).await.map(drop),
+            Err(Failure::Refused(why)) => Some(why.clone()),
+            _ => None,
         };
-        if let Err(error) = left {
-            tracing::warn!(%error, "the build's semaphore stays until it expires");
-        }
+        self.release(held.into_inner().unwrap_or_else(PoisonError::into_inner), failed).await;
         made
+    }
+
+    /// Gives the semaphore back, or leaves in it why nothing came of the build. A renewal that was cut off may have made
+    /// another version of it.
+    async fn release(&self, mut etag: ETag, failed: Option<String>) {
+        let (store, key) = (self.source.job.store(), self.semaphore_key());
+        for _ in 0..TRIES {
+            let outcome = match &failed {
+                Some(why) => {
+                    let record = self.record(u64::MAX, Some(why.clone()));
+                    let put = store.put(&key, record, &Attributes::json(), &Condition::Update(etag.clone())).await;
+                    put.map(|outcome| matches!(outcome, Outcome::Applied(_)))
+                }
+                None => store.delete(&key, Some(&etag)).await.map(|outcome| matches!(outcome, Outcome::Applied(()))),
+            };
+            match (outcome, store.read(&key).await) {
+                (Ok(true), _) => return,
+                (Ok(false), Ok(Some((meta, body)))) if self.is_ours(&body) => etag = meta.etag,
+                (Ok(false), Ok(_)) => return,
+                (Err(error), _) | (_, Err(error)) => {
+                    tracing::warn!(%error, "the build's semaphore stays until it expires");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn is_ours(&self, body: &[u8]) -> bool {
+        serde_json::from_slice::<Semaphore>(body).is_ok_and(|semaphore| semaphore.builder == self.me())
     }
 
     /// Renews the semaphore until it is somebody else's.
@@ -238,10 +260,7 @@ impl Build<'_> {
                 Ok(Outcome::Applied(etag)) => Some(etag),
                 // It may be one's own write that stands.
                 _ => match store.read(&key).await {
-                    Ok(Some((meta, body))) => {
-                        let semaphore: Option<Semaphore> = serde_json::from_slice(&body).ok();
-                        semaphore.filter(|one| one.builder == self.me()).map(|_| meta.etag)
-                    }
+                    Ok(Some((meta, body))) => self.is_ours(&body).then_some(meta.etag),
                     Ok(None) => None,
                     Err(_) => continue,
                 },
