@@ -148,7 +148,7 @@ on_endpoint! {
     #[ignore = "takes 5.1 GB of disk, and minutes"]
     async fn an_output_larger_than_five_gigabytes(world: &World) {
         let folder = inputs(world, &[("a", "1")]);
-        let job = seed(world, &["--inputs", &folder, "--lease-ttl", "60s", "truncate -s 5100000000 {output}"]).await;
+        let job = seed(world, &["--inputs", &folder, "truncate -s 5100000000 {output}"]).await;
         work(world, &job, "one").await.expect(0, &[]);
         let meta = job.store().head(&job.location.key("out/a")).await.expect("a head").expect("an output");
         assert_eq!(meta.size, 5_100_000_000);

@@ -82,18 +82,6 @@ if child: os.waitpid(child, 0)
         assert!(!left.exists(), "{} is left", left.display());
     }
 
-    /// A program that never stops writing is stopped all the same.
-    async fn a_chatty_program_keeps_to_its_time(world: &World) {
-        let folder = inputs(world, &[("a", "1")]);
-        let job = seed(world, &[
-            "--inputs", &folder, "--max-attempts", "1", "--task-time-limit", "2s", "--shell", "exec yes >&2",
-        ]).await;
-        work(world, &job, "one").await.expect(0, &[]);
-        let (letter, log) = dead_letter(&job).await;
-        assert!(letter.error.contains("task time limit of 2 s"), "{}", letter.error);
-        assert!(log.contains("y\ny\n"), "its log is there");
-    }
-
     /// The store is silent about a log: the program is asked to end when its time is over, and not killed without a word.
     async fn a_silent_store_does_not_prolong_a_program(world: &World) {
         let folder = inputs(world, &[("a", "1")]);
