@@ -5,6 +5,7 @@ import os
 import pathlib
 import resource
 import subprocess
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -41,6 +42,24 @@ def resident(pid, name="VmRSS"):
     return 0
 
 
+class Peak(threading.Thread):
+    """The most memory that a process had resident: looked at until it ends. (What wait4 tells counts this script's own, from
+    before the command was executed.)"""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid, self.bytes = pid, 0
+        self.start()
+
+    def run(self):
+        try:
+            while found := resident(self.pid, "VmHWM"):
+                self.bytes = found
+                time.sleep(0.02)
+        except OSError:
+            return
+
+
 class Server:
     """The embedded endpoint, in a process of its own, on a folder in memory."""
 
@@ -75,6 +94,7 @@ class Server:
         before, cpu = self.requests(), self.cpu()
         begun = time.monotonic()
         child = subprocess.Popen([str(word) for word in command], env=self.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        peak = Peak(child.pid)
         errors = child.stderr.read()
         _, status, used = os.wait4(child.pid, 0)
         wall = time.monotonic() - begun
@@ -83,7 +103,7 @@ class Server:
             raise SystemExit(f"error: {command[0]} ended with {child.returncode}:\n{errors[-2000:]}")
         after = self.requests()
         requests = {name: count - before.get(name, 0) for name, count in after.items() if count != before.get(name, 0)}
-        return Run(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, self.cpu() - cpu, requests)
+        return Run(wall, used.ru_utime + used.ru_stime, peak.bytes, self.cpu() - cpu, requests)
 
     def stop(self):
         self.process.stdin.close()
