@@ -124,7 +124,7 @@ impl Settings {
     /// # Errors
     /// When nothing names one.
     pub fn job(&self, named: Option<&Location>) -> Result<Location> {
-        if let Some(job) = named.cloned().or(self.layers.merged().job) {
+        if let Some(job) = named.cloned().or_else(|| self.filed_job()) {
             return Ok(job);
         }
         match &self.place {
@@ -138,6 +138,15 @@ impl Settings {
                     several => failure.or(&format!("choose a profile with --settings: {}", several.join(", "))),
                 })
             }
+        }
+    }
+
+    /// The job that a file names. One that lies in a service is not meant by who names a folder.
+    fn filed_job(&self) -> Option<Location> {
+        let file = self.layers.merged();
+        match &self.place {
+            Place::Local(dir) if file.local.as_ref() != Some(dir) => None,
+            _ => file.job,
         }
     }
 
@@ -162,7 +171,10 @@ impl Settings {
         let service = |flag: Option<(String, String)>, names: &[&'static str], pick: fn(&Layer) -> Option<String>| {
             flag.or_else(|| first(names)).or_else(|| filed(pick)).filter(|_| !serves)
         };
-        let job = first(&["DAYFLY_JOB"]).or_else(|| filed(|layer| layer.job.as_ref().map(ToString::to_string)));
+        let job = first(&["DAYFLY_JOB"]).or_else(|| {
+            self.filed_job()?;
+            filed(|layer| layer.job.as_ref().map(ToString::to_string))
+        });
         let all = [
             ("job", job),
             ("local", local),
@@ -227,6 +239,10 @@ mod tests {
         let Place::S3 { region, profile, .. } = &settings.place else { panic!("{:?}", settings.place) };
         assert_eq!((region.as_deref(), profile.as_deref()), (Some("eu-west-1"), Some("p")));
         assert_eq!(settings.job(Some(&"s3://named/".parse().unwrap())).unwrap().bucket(), "named");
+        let global = Global { local: Some("elsewhere".into()), ..Global::default() };
+        let settings = Settings::over(&global, layers.clone(), &none).unwrap();
+        assert_eq!(settings.job(None).unwrap().to_string(), LOCAL_JOB, "the file's job is not in this folder");
+        let global = Global { profile: Some("p".to_owned()), ..Global::default() };
         // The environment outranks files: the library reads it, where no value is handed to it.
         let settings =
             Settings::over(&global, layers, &|name| (name == "AWS_REGION").then(|| "us-east-1".to_owned())).unwrap();

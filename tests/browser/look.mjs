@@ -22,10 +22,17 @@ try {
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("request", (request) => requests.push(request.url()));
   await page.goto(url, { timeout: 120_000 });
-  await page.waitForFunction(() => document.documentElement.dataset.ready, undefined, { timeout: 120_000 });
+  // Asked again from here: the page's own policy forbids what the library would put into it to wait there.
+  const comesTrue = async (expression, seconds) => {
+    for (let left = seconds * 10; !(await page.evaluate(expression)); left--) {
+      if (left === 0) throw new Error(`it never came true: ${expression}`);
+      await page.waitForTimeout(100);
+    }
+  };
+  await comesTrue("document.documentElement.dataset.ready", 120);
   const ready = await page.evaluate(() => Number(document.documentElement.dataset.ready));
   const until = option("--until");
-  if (until) await page.waitForFunction(until, undefined, { timeout: 300_000 });
+  if (until) await comesTrue(until, 300);
   if (option("--screenshot")) await page.screenshot({ path: option("--screenshot") });
   const seen = () => page.evaluate(() => {
     const text = (selector) => document.querySelector(selector)?.textContent ?? null;

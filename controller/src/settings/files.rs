@@ -53,7 +53,7 @@ impl Layers {
     /// A file that is not what it should be, a profile that is not there.
     pub fn read(named: Option<&str>) -> Result<Self> {
         let mut layers = Self::default();
-        if let Some(file) = project()? {
+        if let Some(file) = project() {
             layers.all.extend(read(&file)?);
         }
         match (named, profiles()?.as_slice()) {
@@ -103,19 +103,20 @@ impl Layers {
 }
 
 /// The nearest project file; the search ends where the user's own folder does.
-fn project() -> Result<Option<PathBuf>> {
-    let here = std::env::current_dir().map_err(|e| Failure::new(format!("finding the current folder: {e}")))?;
+fn project() -> Option<PathBuf> {
+    // A folder that was removed under somebody's feet has no file.
+    let Ok(here) = std::env::current_dir() else { return None };
     let home = std::env::var_os("HOME").map(PathBuf::from);
     for folder in here.ancestors() {
         let file = folder.join(FILE);
         if file.is_file() {
-            return Ok(Some(file));
+            return Some(file);
         }
         if Some(folder) == home.as_deref() {
             break;
         }
     }
-    Ok(None)
+    None
 }
 
 /// Where profiles are (XDG Base Directory Specification).
