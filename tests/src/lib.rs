@@ -18,6 +18,7 @@ pub mod metadata;
 pub mod orphans;
 pub mod policy;
 pub mod program;
+pub mod programs;
 pub mod proxy;
 pub mod server;
 pub mod terminal;

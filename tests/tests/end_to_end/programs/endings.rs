@@ -5,7 +5,7 @@ use dayfly_shared::records::AttemptEnd;
 use dayfly_shared::store::StoreExt;
 use dayfly_tests::{World, on_endpoint};
 
-use super::{JOB, dead_letter, fetch, file, inputs, lines, read, seed, work};
+use super::{JOB, dead_letter_with_log, fetch, file, inputs, lines, read, seed, work};
 
 on_endpoint! {
     async fn a_failure_keeps_its_last_words(world: &World) {
@@ -13,7 +13,7 @@ on_endpoint! {
         let command = "for n in $(seq 50); do echo line $n; done >&2; exit 3";
         let job = seed(world, &["--inputs", &folder, "--max-attempts", "2", "--shell", command]).await;
         work(world, &job, "one").await.expect(0, &[]);
-        let (letter, log) = dead_letter(&job).await;
+        let (letter, log) = dead_letter_with_log(&job).await;
         assert!(letter.error.contains("exit code 3") && letter.error.ends_with("line 50"), "{}", letter.error);
         assert!(!letter.error.contains("line 30"), "only the last lines: {}", letter.error);
         assert_eq!(letter.attempts.iter().map(|a| a.end).collect::<Vec<_>>(), [AttemptEnd::Failed, AttemptEnd::Failed]);
@@ -25,7 +25,7 @@ on_endpoint! {
         let folder = inputs(world, &[("a", "1")]);
         let job = seed(world, &["--inputs", &folder, "--max-attempts", "1", "--shell", "kill -SEGV $$"]).await;
         work(world, &job, "one").await.expect(0, &[]);
-        assert!(dead_letter(&job).await.0.error.contains("SIGSEGV"));
+        assert!(dead_letter_with_log(&job).await.0.error.contains("SIGSEGV"));
     }
 
     /// It ignores SIGTERM, and has children that do.
@@ -37,7 +37,7 @@ on_endpoint! {
             "--inputs", &folder, "--max-attempts", "1", "--task-time-limit", "1s", "--stop-grace", "1s", "--shell", &command,
         ]).await;
         work(world, &job, "one").await.expect(0, &[]);
-        let error = dead_letter(&job).await.0.error;
+        let error = dead_letter_with_log(&job).await.0.error;
         assert!(error.contains("task time limit of 1 s"), "{error}");
         assert_eq!(look(&mark), Vec::<String>::new());
     }
@@ -72,7 +72,7 @@ on_endpoint! {
         ]).await;
         let mut agent = world.agent(&job.location, "one").arg("--slots").arg("2").start();
         agent.ended().await.expect(0, &[]);
-        let (letter, _) = dead_letter(&job).await;
+        let (letter, _) = dead_letter_with_log(&job).await;
         assert!(letter.name == "eater" && letter.error.contains("MiB of memory, and may use 64"), "{letter:?}");
         assert_eq!(lines(&job, View::Completed).await, ["neighbour"]);
     }

@@ -9,7 +9,7 @@ use dayfly_shared::keys::View;
 use dayfly_shared::store::{Store as _, StoreExt};
 use dayfly_tests::{World, on_endpoint};
 
-use super::{dead_letter, fetch, file, inputs, lines, read, seed, work};
+use super::{dead_letter_with_log, fetch, file, inputs, lines, read, seed, work};
 
 /// A small disk of its own where the agent called `one`, the second program that a test starts, works.
 struct SmallDisk(PathBuf);
@@ -62,7 +62,7 @@ on_endpoint! {
         let job = seed(world, &["--tasks", &list, "--max-attempts", "1", "--shell", &command]).await;
         let mut agent = world.agent(&job.location, "one").env("DAYFLY_SLOTS", "2").start();
         agent.ended().await.expect(0, &[]);
-        let (letter, _) = dead_letter(&job).await;
+        let (letter, _) = dead_letter_with_log(&job).await;
         assert!(letter.name == "filler" && letter.error.contains("disk of its machine is full"), "{letter:?}");
         assert_eq!(read(&fetch(world).await, "out/neighbour"), "went on\n");
     }
@@ -76,7 +76,7 @@ on_endpoint! {
                        head -c 900000 /dev/zero | tr '\\0' x >&2; exit 3; }; echo fine";
         let job = seed(world, &["--tasks", &list, "--max-attempts", "1", "--shell", command]).await;
         work(world, &job, "one").await.expect(0, &[]);
-        let (letter, log) = dead_letter(&job).await;
+        let (letter, log) = dead_letter_with_log(&job).await;
         assert!(letter.name == "filler" && letter.error.contains("disk of its machine is full"), "{letter:?}");
         assert!(log.contains("begun\n") && log.contains("bytes are missing, as the machine's disk was full"), "{}", &log[..200]);
         assert_eq!(read(&fetch(world).await, "out/next"), "fine\n");

@@ -7,7 +7,7 @@ use dayfly_tests::{Rule, World, on_endpoint};
 use hyper::Method;
 
 use super::endings::runs;
-use super::{JOB, dead_letter, fetch, file, inputs, read, seed, work};
+use super::{JOB, dead_letter_with_log, fetch, file, inputs, read, seed, work};
 
 /// What the attempts of the one closed chunk used.
 async fn usages(job: &dayfly_shared::bucket::JobBucket) -> Vec<Usage> {
@@ -102,6 +102,6 @@ if child: os.waitpid(child, 0)
         assert!(asked.exists(), "it was asked to end, although the log is still on its way");
         gate.open();
         agent.ended().await.expect(0, &[]);
-        assert!(dead_letter(&job).await.0.error.contains("task time limit of 34 s"));
+        assert!(dead_letter_with_log(&job).await.0.error.contains("task time limit of 34 s"));
     }
 }

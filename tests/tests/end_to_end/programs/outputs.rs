@@ -5,7 +5,7 @@ use dayfly_shared::manifest::Manifest;
 use dayfly_shared::store::StoreExt;
 use dayfly_tests::{World, everywhere, on_endpoint};
 
-use super::{JOB, dead_letter, fetch, file, inputs, lines, read, seed, work};
+use super::{JOB, dead_letter_with_log, fetch, file, inputs, lines, read, seed, work};
 
 everywhere! {
     async fn a_command_makes_one_file_of_each(world: &World) {
@@ -119,7 +119,7 @@ on_endpoint! {
         let command = "echo > {output_dir}/other.csv";
         let job = seed(world, &["--inputs", &folder, "--max-attempts", "1", "--expect", "table.csv", "--shell", command]).await;
         work(world, &job, "one").await.expect(0, &[]);
-        let (letter, _) = dead_letter(&job).await;
+        let (letter, _) = dead_letter_with_log(&job).await;
         assert!(letter.error.contains("table.csv") && letter.error.contains("other.csv"), "{}", letter.error);
     }
 
@@ -128,7 +128,7 @@ on_endpoint! {
         let command = "ln -s /etc/passwd {output_dir}/x";
         let job = seed(world, &["--inputs", &folder, "--max-attempts", "1", "--shell", command]).await;
         work(world, &job, "one").await.expect(0, &[]);
-        let (letter, _) = dead_letter(&job).await;
+        let (letter, _) = dead_letter_with_log(&job).await;
         assert!(letter.error.contains("is a link"), "{}", letter.error);
     }
 
