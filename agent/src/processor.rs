@@ -38,7 +38,7 @@ pub use container::{Logins, Means};
 pub use program::{Workshop, wall};
 pub use sink::{PART_BYTES, Staged, StagedBody};
 pub use task_io::{Around, Note, OpenUpload, Place, Scratch, TaskIo, Waiting};
-pub use transform::Room;
+pub use transform::PartBudget;
 pub use xor::Xor;
 pub use xor::kernel::Kernel;
 

@@ -22,7 +22,7 @@ use super::seat::Seat;
 use super::suspicion::Suspicion;
 use super::watched::{Watched, Watcher};
 use super::{Ending, Parts, Settings};
-use crate::processor::{Place, Processor, Room};
+use crate::processor::{PartBudget, Place, Processor};
 
 /// What the slots are to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub struct Agent {
     pub outputs: Arc<dyn Store>,
     pub processor: Arc<dyn Processor>,
     /// Room for parts of large objects, for all slots.
-    pub room: Room,
+    pub part_budget: PartBudget,
     pub plan: PlanShelf,
     board: Mutex<Board>,
     tally: Mutex<Tally>,
@@ -177,7 +177,7 @@ impl Agent {
             inputs,
             outputs,
             processor,
-            room: Room::default(),
+            part_budget: PartBudget::default(),
         }
     }
 

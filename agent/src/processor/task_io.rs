@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::aside::next_piece;
 use super::sink::Sink;
-use super::{Failure, Room, Staged, on_disk};
+use super::{Failure, PartBudget, Staged, on_disk};
 
 /// A folder of the task's own, removed when dropped.
 pub struct Scratch(PathBuf);
@@ -92,7 +92,7 @@ pub struct Around {
     /// From which size on an output goes up in parts.
     pub part_bytes: usize,
     /// Room for parts in memory.
-    pub room: Room,
+    pub part_budget: PartBudget,
     /// Comes with the deadline once the agent drains.
     pub drained: Shared<BoxFuture<'static, Moment>>,
     /// The key of the attempt's log, once there is one.

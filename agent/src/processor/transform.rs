@@ -28,9 +28,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// Room for parts in memory, shared by an agent's tasks.
 #[derive(Clone)]
-pub struct Room(Arc<Semaphore>);
+pub struct PartBudget(Arc<Semaphore>);
 
-impl Default for Room {
+impl Default for PartBudget {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(ROOM)))
     }
@@ -120,7 +120,7 @@ impl TaskIo {
     ) -> Result<Passed, Failure> {
         // A part of a very large object takes the room of several.
         let room = large.part_bytes.div_ceil(PART_BYTES as u64).clamp(1, ROOM as u64);
-        let room = self.around.room.0.acquire_many(u32::try_from(room).unwrap_or(1)).await;
+        let room = self.around.part_budget.0.acquire_many(u32::try_from(room).unwrap_or(1)).await;
         let _room = room.map_err(|_| Failure::Interrupted("the agent ends".to_owned()))?;
         let range = index * large.part_bytes..((index + 1) * large.part_bytes).min(large.meta.size);
         let mut wait = FIRST_WAIT;

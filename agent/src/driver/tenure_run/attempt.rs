@@ -141,7 +141,7 @@ async fn process(
         waiting: waiting.clone(),
         others_were_read: agent.tally().done > 0,
         part_bytes: agent.settings.part_bytes,
-        room: agent.room.clone(),
+        part_budget: agent.part_budget.clone(),
     };
     let output = attributes_of(task, attempt);
     let mut io = TaskIo::new((task.clone(), attempt), agent.input(task), agent.output(task), output, around);
