@@ -201,7 +201,7 @@ fn launch_chooses_by_flavour() {
             1,
             &["of the flavour gpu", "container, minimal", "dayfly image publish FILE --flavour gpu", nothing],
         );
-        let both = ground.launch(&format!("{launch} --flavour container --image small")).await;
+        let both = ground.launch(&format!("{launch} --flavour container --ami small")).await;
         both.expect(2, &["nothing to choose", nothing]);
         assert_eq!(images().len(), 2);
     });
