@@ -44,7 +44,9 @@ async fn work(world: &World, words: &[&str]) -> String {
     assert_eq!(image().1["flavour"], "container", "DAYFLY_IMAGE names another; scripts/test-ami container builds it");
     let line: Vec<&str> = ["seed", JOB].iter().chain(words).copied().collect();
     world.dayfly(&line).await.expect(0, &[]);
-    let job = Job::seeded(world, world.job_bucket("test-bucket", "job").await).await;
+    let job = world.job_bucket("test-bucket", "job").await;
+    let settings = job.job_settings().await.expect("settings").expect("job.json");
+    let job = Job::open(world, job, settings).await;
     let said = Boot::new(world, "equipped").memory(1024).on(&job).start().powered_off().await;
     expect(&said, &["powering off: the job is over"]);
     said
