@@ -27,7 +27,7 @@ use super::program::{
 };
 use super::{Failure, Processor, TaskIo};
 use crate::supervisor::Contained;
-use engine::Engine;
+use engine::{Engine, Kind};
 use image::Source;
 use links::Links;
 use lock::Lock;
@@ -142,7 +142,7 @@ impl Container {
             remove: ready.engine.remove(&name),
             closed: room.closed(),
         };
-        (line, Containment { name, environment, contained })
+        (line, Containment { name, environment, contained, is_measured: ready.engine.kind == Kind::Podman })
     }
 }
 

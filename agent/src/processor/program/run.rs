@@ -51,6 +51,8 @@ pub struct Containment {
     pub environment: BTreeMap<String, String>,
     /// How it is looked at and removed.
     pub contained: Contained,
+    /// Whether it runs below the engine's client, so that what it uses is seen: with podman, not with docker's daemon.
+    pub is_measured: bool,
 }
 
 /// Whoever drops it ends the program; the folders go once nothing of it runs.
@@ -83,6 +85,7 @@ impl Program {
         let broken = |e: io::Error| on_disk("the program's log cannot be written", &e);
         let mut log = Capture::create(&room.log()).map_err(broken)?;
         let contained = launch.container.is_some();
+        let is_measured = launch.container.as_ref().is_none_or(|container| container.is_measured);
         let credentials = match contained {
             // They came with its order.
             true => BTreeMap::new(),
@@ -106,7 +109,9 @@ impl Program {
             peak_memory_bytes = report.peak_memory_bytes, "the program ended"
         );
         let Report { peak_memory_bytes, cpu_ms, wall_ms, .. } = report;
-        task.note_usage(Usage { peak_memory_bytes, cpu_ms, wall_ms });
+        if is_measured {
+            task.note_usage(Usage { peak_memory_bytes, cpu_ms, wall_ms });
+        }
         let verdict = match trouble {
             // It may write on into its folders: nothing in them is known to be whole.
             Some(error) => Err(Failure::Processor { error, permanent: false }),
