@@ -19,24 +19,41 @@ const LONG_BYTES: usize = 16 << 10;
 /// So much data is gone through in such strides at once, which stays in the second-level cache meanwhile.
 const BLOCK_BYTES: usize = 512 << 10;
 
+/// Below so many strides the aligned copy of the kernel is not worth its making.
+const STRIDES_LEAST: usize = 4;
+
 /// A kernel, ready for use.
 pub struct Kernel {
-    /// The kernel, repeated until a whole run can begin at each of its bytes.
+    /// The kernel, repeated until a whole run or stride can begin at each of its bytes.
     tile: Vec<u8>,
     period: usize,
+    /// After so many bytes, which are whole lines, the kernel is where it was: from one aligned copy of it all of the data
+    /// can be done, and no load touches two lines. 0 where that would not stay in the first-level cache.
+    stride: usize,
+}
+
+/// The shortest run of whole lines and whole kernels, repeated to the length of a run.
+fn stride_of(period: usize) -> usize {
+    let common =
+        (0..).map(|twos| 1 << twos).take_while(|n| *n <= LINE_BYTES && period.is_multiple_of(*n)).last().unwrap_or(1);
+    match (period / common).checked_mul(LINE_BYTES) {
+        Some(stride) if stride <= LONG_BYTES => stride * (RUN_BYTES / stride).max(1),
+        _ => 0,
+    }
 }
 
 impl Kernel {
     /// Of these bytes. None where there are none: what is repeated needs at least one.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         let period = bytes.len();
-        let tile = bytes.iter().copied().cycle().take(period + RUN_BYTES).collect();
-        (period > 0).then_some(Self { tile, period })
+        let stride = if period > 0 { stride_of(period) } else { 0 };
+        let tile = bytes.iter().copied().cycle().take(period + stride.max(RUN_BYTES)).collect();
+        (period > 0).then_some(Self { tile, period, stride })
     }
 
     /// XORs `data`, which lies `offset` bytes into its file, in place.
     pub fn apply(&self, data: &mut [u8], offset: u64) {
-        in_place(data, &self.tile, self.period, self.phase(offset));
+        in_place(data, self, self.phase(offset));
     }
 
     /// XORs `data`, which lies `offset` bytes into its file, into `out`.
@@ -45,7 +62,7 @@ impl Kernel {
     /// Where `out` is not of the length of `data`.
     pub fn apply_into(&self, data: &[u8], out: &mut [u8], offset: u64) {
         assert_eq!(data.len(), out.len(), "the output has the input's length");
-        aside(data, out, &self.tile, self.period, self.phase(offset));
+        aside(data, out, self, self.phase(offset));
     }
 
     /// Which byte of the kernel a file's byte at `offset` meets.
@@ -60,10 +77,19 @@ fn to_line(data: &[u8], most: usize) -> usize {
     data.as_ptr().align_offset(LINE_BYTES).min(most)
 }
 
+/// A copy of `key` that begins with a line.
+#[inline(always)]
+fn aligned<'a>(copy: &'a mut [u8; LONG_BYTES + LINE_BYTES], key: &[u8]) -> &'a [u8] {
+    let from = to_line(copy, LINE_BYTES);
+    let to = &mut copy[from..from + key.len()];
+    to.copy_from_slice(key);
+    to
+}
+
 // AVX-512 is left out: where there is any, the loop was bound by the caches and by memory already, and measured slower
 // with it (scripts/bench data shows the loop beside one that has it). The baseline of x86-64 is SSE2, that of arm64 NEON.
 #[multiversion(targets("x86_64+avx2", "aarch64+neon"))]
-fn in_place(data: &mut [u8], tile: &[u8], period: usize, phase: usize) {
+fn in_place(data: &mut [u8], kernel: &Kernel, phase: usize) {
     #[inline(always)]
     fn mix(data: &mut [u8], key: &[u8]) {
         for (byte, key) in data.iter_mut().zip(key) {
@@ -72,22 +98,29 @@ fn in_place(data: &mut [u8], tile: &[u8], period: usize, phase: usize) {
     }
 
     #[inline(always)]
-    fn runs(data: &mut [u8], tile: &[u8], period: usize, mut phase: usize) {
+    fn runs(data: &mut [u8], Kernel { tile, period, stride }: &Kernel, mut phase: usize) {
         let (head, rest) = data.split_at_mut(to_line(data, data.len()));
         mix(head, &tile[phase..]);
         phase = (phase + head.len()) % period;
+        if *stride > 0 && rest.len() >= STRIDES_LEAST * stride {
+            let mut copy = [0; LONG_BYTES + LINE_BYTES];
+            let key = aligned(&mut copy, &tile[phase..phase + stride]);
+            return rest.chunks_mut(*stride).for_each(|run| mix(run, key));
+        }
         for run in rest.chunks_mut(RUN_BYTES) {
             mix(run, &tile[phase..]);
             phase = (phase + RUN_BYTES) % period;
         }
     }
 
+    let Kernel { tile, period, .. } = kernel;
+    let period = *period;
     let rows = BLOCK_BYTES / period;
     if period <= LONG_BYTES || rows < 2 || data.len() < 2 * period {
-        return runs(data, tile, period, phase);
+        return runs(data, kernel, phase);
     }
     let (head, rest) = data.split_at_mut((period - phase) % period);
-    runs(head, tile, period, phase);
+    runs(head, kernel, phase);
     for block in rest.chunks_mut(rows * period) {
         for from in (0..period).step_by(RUN_BYTES) {
             for row in block.chunks_mut(period) {
@@ -105,7 +138,7 @@ fn in_place(data: &mut [u8], tile: &[u8], period: usize, phase: usize) {
 }
 
 #[multiversion(targets("x86_64+avx2", "aarch64+neon"))]
-fn aside(data: &[u8], out: &mut [u8], tile: &[u8], period: usize, mut phase: usize) {
+fn aside(data: &[u8], out: &mut [u8], kernel: &Kernel, mut phase: usize) {
     #[inline(always)]
     fn mix(data: &[u8], out: &mut [u8], key: &[u8]) {
         for ((to, byte), key) in out.iter_mut().zip(data).zip(key) {
@@ -113,10 +146,16 @@ fn aside(data: &[u8], out: &mut [u8], tile: &[u8], period: usize, mut phase: usi
         }
     }
 
+    let Kernel { tile, period, stride } = kernel;
     let cut = to_line(out, out.len());
     let ((head, rest), (head_out, rest_out)) = (data.split_at(cut), out.split_at_mut(cut));
     mix(head, head_out, &tile[phase..]);
     phase = (phase + cut) % period;
+    if *stride > 0 && rest.len() >= STRIDES_LEAST * stride {
+        let mut copy = [0; LONG_BYTES + LINE_BYTES];
+        let key = aligned(&mut copy, &tile[phase..phase + stride]);
+        return rest.chunks(*stride).zip(rest_out.chunks_mut(*stride)).for_each(|(run, out)| mix(run, out, key));
+    }
     for (run, run_out) in rest.chunks(RUN_BYTES).zip(rest_out.chunks_mut(RUN_BYTES)) {
         mix(run, run_out, &tile[phase..]);
         phase = (phase + RUN_BYTES) % period;
