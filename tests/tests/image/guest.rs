@@ -259,7 +259,7 @@ impl<'w> Boot<'w> {
             .arg(format!("file:{}", console.display()))
             .arg("-drive")
             .arg(drive("root", &self.disk()))
-            .args(["-device", "nvme,serial=root,drive=root", "-netdev"])
+            .args(["-device", "nvme,serial=root,drive=root,bootindex=0", "-netdev"])
             .arg(format!(
                 "user,id=net,net=169.254.0.0/16,host={HOST},dhcpstart=169.254.10.15,\
                  guestfwd=tcp:169.254.169.254:80-cmd:{} {port}",
