@@ -1,5 +1,6 @@
 //! From the settings to the first claim, and from the last tenure to the exit.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,15 +110,18 @@ async fn prepare(processor: &dyn Processor, bucket: &JobBucket) -> Result<()> {
 /// Tasks at once. A built-in processor has more of them than there are cores, but no more than this agent's share of the
 /// chunks: what one agent holds and has not begun to read, another could be working on.
 fn slots(settings: &Settings, begun: &Start, chunks: usize) -> u32 {
-    if begun.processor.is_program() {
-        return settings.slots;
-    }
-    if settings.linger {
+    match begun.processor.is_program() {
+        true => settings.slots,
         // What comes is not known yet.
-        return settings.streams;
+        false if settings.linger => settings.streams,
+        false => streams(settings.slots..settings.streams, chunks, begun.job.agents),
     }
-    let share = u32::try_from(chunks).unwrap_or(u32::MAX).div_ceil(begun.job.agents.max(1));
-    settings.streams.min(share.max(settings.slots))
+}
+
+/// Of these numbers, the one that is nearest to an agent's share of the chunks.
+fn streams(range: Range<u32>, chunks: usize, agents: u32) -> u32 {
+    let share = u32::try_from(chunks).unwrap_or(u32::MAX).div_ceil(agents.max(1));
+    range.end.min(share.max(range.start))
 }
 
 /// Takes in the first segment, and those after it.
@@ -253,5 +257,19 @@ async fn watch_stop(agent: Arc<Agent>) {
         if stop.changed().await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::streams;
+
+    #[test]
+    fn no_agent_takes_more_than_its_share() {
+        // Two cores; ten tasks on three agents, then on one, then two tasks, then plenty.
+        for (chunks, agents, wanted) in [(10, 3, 4), (10, 1, 8), (2, 2, 2), (1300, 100, 8), (0, 0, 2)] {
+            assert_eq!(streams(2..8, chunks, agents), wanted, "{chunks} chunks, {agents} agents");
+        }
+        assert_eq!(streams(3..3, 100, 1), 3, "--slots 3 is three");
     }
 }
