@@ -5,6 +5,7 @@ mod controller;
 mod death;
 mod doctor;
 mod faults;
+mod flow;
 mod instance;
 mod large;
 mod life;
