@@ -11,6 +11,7 @@ mod life;
 mod local;
 mod mistakes;
 mod names;
+mod notices;
 mod people;
 mod programs;
 mod refusals;
