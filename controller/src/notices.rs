@@ -51,12 +51,16 @@ fn warn(parts: &Parts, bad: &[String]) {
 
 async fn tell(parts: &Parts, observer: &Observer, snapshot: &Snapshot) -> Result<Option<Telling>, StoreError> {
     let job = observer.job();
+    let on_ec2 = snapshot.agents.iter().any(|agent| agent.instance_id.is_some());
+    let mut to = snapshot.settings.notify.clone();
+    if to.is_empty() && !on_ec2 {
+        return Ok(None);
+    }
     let Some(summary) = job.summary().await?.filter(|end| end.segments == observer.ledger().segment_count()) else {
         return Ok(None);
     };
-    let mut to = snapshot.settings.notify.clone();
-    if to.is_empty() || snapshot.agents.iter().any(|agent| agent.instance_id.is_some()) {
-        to.extend(topic(parts, job, snapshot, &summary).await);
+    if on_ec2 {
+        to.extend(topic(parts, job, &summary).await);
     }
     if to.is_empty() {
         return Ok(None);
@@ -78,10 +82,7 @@ async fn tell(parts: &Parts, observer: &Observer, snapshot: &Snapshot) -> Result
 
 /// The deployment's topic: its machines' agents were to tell it.
 #[cfg(feature = "ec2")]
-async fn topic(parts: &Parts, job: &JobBucket, snapshot: &Snapshot, summary: &Summary) -> Option<Address> {
-    if !snapshot.agents.iter().any(|agent| agent.instance_id.is_some()) {
-        return None;
-    }
+async fn topic(parts: &Parts, job: &JobBucket, summary: &Summary) -> Option<Address> {
     let told = job.notice(summary).await.ok().flatten();
     if told.is_some_and(|(record, _)| record.state == dayfly_shared::notice::NoticeState::Sent) {
         return None;
@@ -91,6 +92,6 @@ async fn topic(parts: &Parts, job: &JobBucket, snapshot: &Snapshot, summary: &Su
 }
 
 #[cfg(not(feature = "ec2"))]
-async fn topic(_: &Parts, _: &JobBucket, _: &Snapshot, _: &Summary) -> Option<Address> {
+async fn topic(_: &Parts, _: &JobBucket, _: &Summary) -> Option<Address> {
     None
 }

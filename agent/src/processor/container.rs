@@ -155,6 +155,14 @@ impl Processor for Container {
         let workshop = self.program.workshop();
         self.program.look_for_secrets().await?;
         let folder = self.folder()?;
+        if let Some(name) =
+            self.program.settings().secrets.keys().find(|name| Engine::environment().contains_key(*name))
+        {
+            // A container's secret is in its engine's environment first.
+            return Err(Failure::Refused(format!(
+                "the variable {name} is the engine's own; give the secret another name"
+            )));
+        }
         let engine = Engine::find(workshop.containers.engine.as_deref()).await?;
         lock::remove_leftovers(&engine).await;
         let lock = Lock::take(&folder)?;

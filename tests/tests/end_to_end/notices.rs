@@ -128,7 +128,8 @@ on_endpoint! {
         let mut two = world.agent(&job.location, "two").start();
         world.until("the other is there", async || job.agents().await.is_ok_and(|all| all.len() == 2)).await;
         world.dayfly(&["status", JOB]).await.expect(0, &[]);
-        assert!(two.runs() && hook.told().len() == 1);
+        assert!(two.runs(), "it does not go: {}", two.said());
+        assert_eq!(hook.told().len(), 1, "{:#?}", hook.told());
         age(world, "job/notified/0001-0000001.json", Duration::from_secs(150));
         two.ended().await.expect(0, &[]);
         assert_eq!(hook.told().len(), 2);
