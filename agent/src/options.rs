@@ -12,6 +12,7 @@ use dayfly_shared::clock::Clock;
 use dayfly_shared::ids::{AgentId, Nonce};
 use dayfly_shared::instance::InstanceSettings;
 use dayfly_shared::job::Location;
+use dayfly_shared::notice::Address;
 use dayfly_shared::rng::Dice;
 use dayfly_shared::store::{S3Settings, S3Timeouts};
 use futures::join;
@@ -148,8 +149,6 @@ pub struct Resolved {
     pub shut_off_fleet: bool,
     /// The group of CloudWatch Logs that the log goes to as well.
     pub log_group: Option<String>,
-    /// The topic of SNS that is told when the job is over.
-    pub notify_topic: Option<String>,
 }
 
 /// How the machine ends, and where its last words go.
@@ -251,6 +250,7 @@ impl Options {
                 give_up_after: Duration::from_secs(self.give_up_after),
                 part_bytes: PART_BYTES,
                 whole_row: WHOLE_ROW,
+                notify: data.notify_topic.map(Address::Topic).into_iter().collect(),
                 work_dir,
                 machine,
             },
@@ -267,7 +267,6 @@ impl Options {
             launch: data.launch,
             shut_off_fleet: data.shut_off_fleet,
             log_group: data.log_group,
-            notify_topic: data.notify_topic,
         })
     }
 }

@@ -22,5 +22,6 @@ mod reap;
 mod refusals;
 mod remote;
 mod run;
+mod secrets;
 mod setup;
 mod teardown;

@@ -12,6 +12,7 @@ mod life;
 mod local;
 mod mistakes;
 mod names;
+mod notices;
 mod people;
 mod programs;
 mod refusals;

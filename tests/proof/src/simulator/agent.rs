@@ -186,6 +186,7 @@ pub fn parts(
         give_up_after: birth.give_up_after,
         part_bytes: birth.part_bytes,
         whole_row: scenario.whole_row,
+        notify: Vec::new(),
         work_dir: PathBuf::from("/nonexistent"),
         machine: Machine::default(),
     };
