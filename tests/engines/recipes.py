@@ -85,7 +85,7 @@ class Kubernetes(Recipe):
         pod = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{POD_IDENTITY}/v1/credentials",
                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(self.credentials.pod_token)}
         tmp = self.folder / f"pod-{index}-{attempt}"
-        tmp.mkdir()
+        tmp.mkdir(exist_ok=True)
         identity = pod if index % 2 else web
         return [self.agent, *self.container["args"]], IMAGE | {"TMPDIR": str(tmp)} | engine | identity | given
 
@@ -138,7 +138,7 @@ class Batch(Recipe):
                   "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": self.credentials.ecs_path,
                   "ECS_CONTAINER_METADATA_URI_V4": f"http://{ECS}/v4/0a1b2c3d", "HOSTNAME": f"ip-10-0-0-{index}.ec2.internal"}
         tmp = self.folder / f"container-{index}-{attempt}"
-        tmp.mkdir()
+        tmp.mkdir(exist_ok=True)
         return [self.agent, *words], IMAGE | {"TMPDIR": str(tmp)} | engine | given
 
     def sources(self):

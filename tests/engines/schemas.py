@@ -133,30 +133,30 @@ def step_functions(modules):
 
 
 def arguments():
-    """What the state machine hands to AWS: names as the API has them, with a capital."""
+    """What the state machine hands to AWS, by AWS's models. Names have a capital there; what comes of the input is a text, or a
+    number for a size."""
     machine = json.loads((RECIPES / "step-functions/state-machine.asl.json").read_text())
 
-    def small(value):
-        if isinstance(value, dict):
-            return {name[:1].lower() + name[1:]: small(inner) for name, inner in value.items()}
-        return [small(inner) for inner in value] if isinstance(value, list) else value
+    def filled(value, small):
+        made = {}
+        for name, inner in value.items():
+            plain = name.removesuffix(".$")
+            plain = plain[:1].lower() + plain[1:] if small else plain
+            if isinstance(inner, dict):
+                # The parameters of a job are named by whoever defined it.
+                made[plain] = filled(inner, small and name != "Parameters")
+            else:
+                made[plain] = (2 if plain == "size" else "text") if name.endswith(".$") else inner
+        return made
 
-    seen = 0
-    for state in machine["States"].values():
-        given = state.get("Arguments", {})
-        if "batch:submitJob" in state.get("Resource", ""):
-            parameters = given.get("Parameters", {})
-            given = small(given) | {"parameters": parameters}
-            sizes = given.get("arrayProperties", {})
-            if isinstance(sizes.get("size"), str):
-                assert sizes["size"].startswith("{%")
-                sizes["size"] = 20
-            against("batch", "SubmitJob", given)
-            seen += 1
-        elif "s3:getObject" in state.get("Resource", ""):
-            against("s3", "GetObject", given)
-            seen += 1
-    assert seen, "the state machine calls nothing"
+    calls = {"arn:aws:states:::batch:submitJob.sync": ("batch", "SubmitJob", True),
+             "arn:aws:states:::aws-sdk:s3:headObject": ("s3", "HeadObject", False),
+             "arn:aws:states:::aws-sdk:s3:getObject": ("s3", "GetObject", False)}
+    tasks = [state for state in machine["States"].values() if state["Type"] == "Task"]
+    for state in tasks:
+        service, operation, small = calls[state["Resource"]]
+        against(service, operation, filled(state["Parameters"], small))
+    assert len(tasks) == 3
     print("ok      AWS's models of Batch and S3 take what the state machine hands them")
 
 
