@@ -189,6 +189,9 @@ impl StatusReport<'_> {
             if let Some(why) = &agent.why {
                 write!(f, " ({why})")?;
             }
+            if let Some(engine) = &agent.engine {
+                write!(f, ", {engine}")?;
+            }
             write!(f, ", {} done", human::thousands(agent.done))?;
             if agent.failed > 0 {
                 write!(f, ", {} given up", human::thousands(agent.failed))?;
