@@ -151,6 +151,8 @@ pub struct Attributes {
     pub metadata: BTreeMap<String, String>,
     /// CRC-32 (IEEE) of a body that is put in one piece, where the caller knows it: it is then not computed again.
     pub crc32: Option<u32>,
+    /// MD5 of such a body, where the caller knows it.
+    pub md5: Option<[u8; 16]>,
 }
 
 impl Attributes {

@@ -95,11 +95,15 @@ def job_table(all_jobs):
     return lines
 
 
-def alone(many, small):
-    """What the server could do if nobody else used the processor: by the CPU that it used for s5cmd's requests."""
-    bytes_each = 2 * many["count"] * many["size"] / many["s5cmd"].server_cpu
-    requests = sum(small["s5cmd"].requests.values()) / max(small["s5cmd"].server_cpu, 0.01)
-    return f"{CORES * bytes_each / 1e9:.1f} GB/s of {size(many['size'])} objects, {CORES * requests:,.0f} requests/s of {size(small['size'])} objects"
+def alone(figures):
+    """What the server does for a client that costs next to nothing."""
+    if not figures:
+        return ["What the server can do alone was not measured: no C compiler."]
+    down, up, few = figures["down"], figures["up"], figures["requests"]
+    return [f"What the server does alone, for a client that drops what it gets and makes up what it sends (`tests/benches/data/load.c`; 8 connections): {down['gbps']:.2f} GB/s",
+            f"of 2 MB objects out, {up['gbps']:.2f} GB/s in, {few['per_second']:,.0f} GET requests/s of 1 kB objects. Of the {CORES} cores it had {down['server']:.1f}, {up['server']:.1f} and {few['server']:.1f},",
+            f"the client {down['client']:.1f}, {up['client']:.1f} and {few['client']:.1f}. Client and server share the cores, so whatever the server spends on a request is part of every wall time",
+            "above: a put costs it the MD5 that S3 gives as its ETag, of two bodies at once where two are there."]
 
 
 def text(figures, venv, command, minutes):
@@ -137,8 +141,7 @@ def text(figures, venv, command, minutes):
         "",
         *job_table(jobs),
         "",
-        f"What the server can do alone, reckoned from the CPU time it used for s5cmd on both cores: {alone(figures['many'], figures['small'])}. Client and server",
-        "share the cores, so whatever the server spends on a request is part of every wall time above.",
+        *alone(figures["alone"]),
         "",
         "## Footprint",
         "",
