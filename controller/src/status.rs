@@ -30,7 +30,10 @@ pub async fn command(parts: &Parts, args: &StatusArgs) -> Result<Exit> {
     #[cfg(feature = "ec2")]
     cap::keep(parts, &snapshot).await?;
     let shown = if args.all { usize::MAX } else { SHOWN };
-    let console = parts.console(snapshot.settings.outputs(&job)).await;
+    let console = match snapshot.state {
+        JobState::Over => parts.console(snapshot.settings.outputs(&job)).await,
+        _ => None,
+    };
     parts.output().result(&StatusReport { snapshot: &snapshot, now: parts.clock.now().wall, shown, console });
     notices::catch_up(parts, &observer, &snapshot).await;
     Ok(Exit::Done)
