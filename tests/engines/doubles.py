@@ -10,6 +10,8 @@ import urllib.parse
 # ECS (developer guide, "Amazon ECS task IAM role") and EKS Pod Identity (user guide, "Learn how EKS Pod Identity grants pods
 # access"): the addresses are fixed, and the SDKs take no others over plain HTTP but loopback's.
 ECS, POD_IDENTITY = "169.254.170.2", "169.254.170.23"
+# An instance's metadata service: pods and containers often cannot reach it, and who asks waits. Nobody is to ask.
+METADATA = "169.254.169.254"
 SESSION = "a session token"
 EXPIRY = "2099-01-01T00:00:00Z"
 
@@ -30,6 +32,7 @@ class Credentials:
         self.sts = self.serve("127.0.0.1", 0, self.of_sts)
         self.serve(ECS, 80, self.of_ecs)
         self.serve(POD_IDENTITY, 80, self.of_pod_identity)
+        self.serve(METADATA, 80, self.of_metadata)
 
     def document(self, token=SESSION):
         access, secret = self.keys
@@ -49,6 +52,10 @@ class Credentials:
             <AssumedRoleUser><Arn>{self.role}/session</Arn><AssumedRoleId>AROA:session</AssumedRoleId></AssumedRoleUser>
             </AssumeRoleWithWebIdentityResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata>
             </AssumeRoleWithWebIdentityResponse>"""
+
+    def of_metadata(self, *_):
+        self.asked.append("metadata")
+        return 404, ""
 
     def of_ecs(self, request, _):
         if request.path != self.ecs_path:
