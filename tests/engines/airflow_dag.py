@@ -14,7 +14,7 @@ RECIPE = pathlib.Path(__file__).parents[2] / "examples/engines/airflow"
 
 
 def surroundings(stack, agent, dayfly):
-    folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dayfly-airflow-")))
+    folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dayfly-airflow-", ignore_cleanup_errors=True)))
     programs = folder / "bin"
     programs.mkdir()
     programs.joinpath("dayfly").symlink_to(dayfly)
