@@ -1,6 +1,7 @@
 """Where engines' agents get their credentials, on loopback: STS for web identities, the container endpoints of ECS and of EKS
 Pod Identity. They hand out the S3 endpoint's own keys, and note who asked; whoever asks wrongly gets none."""
 
+import datetime
 import http.server
 import json
 import pathlib
@@ -13,7 +14,12 @@ ECS, POD_IDENTITY = "169.254.170.2", "169.254.170.23"
 # An instance's metadata service: pods and containers often cannot reach it, and who asks waits. Nobody is to ask.
 METADATA = "169.254.169.254"
 SESSION = "a session token"
-EXPIRY = "2099-01-01T00:00:00Z"
+# So soon that agents have to renew them at work: the SDK does so some ten seconds before the end.
+LIFE = datetime.timedelta(seconds=15)
+
+
+def expiry():
+    return (datetime.datetime.now(datetime.timezone.utc) + LIFE).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Credentials:
@@ -36,7 +42,7 @@ class Credentials:
 
     def document(self, token=SESSION):
         access, secret = self.keys
-        return {"AccessKeyId": access, "SecretAccessKey": secret, "Token": token, "Expiration": EXPIRY}
+        return {"AccessKeyId": access, "SecretAccessKey": secret, "Token": token, "Expiration": expiry()}
 
     def of_sts(self, request, body):
         form = {name: values[0] for name, values in urllib.parse.parse_qs(body.decode()).items()}
@@ -48,7 +54,7 @@ class Credentials:
         return 200, f"""<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
             <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{access}</AccessKeyId>
             <SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{SESSION}</SessionToken>
-            <Expiration>{EXPIRY}</Expiration></Credentials>
+            <Expiration>{expiry()}</Expiration></Credentials>
             <AssumedRoleUser><Arn>{self.role}/session</Arn><AssumedRoleId>AROA:session</AssumedRoleId></AssumedRoleUser>
             </AssumeRoleWithWebIdentityResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata>
             </AssumeRoleWithWebIdentityResponse>"""

@@ -119,6 +119,8 @@ def scenes(recipe, world, start):
         assert (records[name]["engine"], records[name]["host"]) == (engine, host), records[name]
         assert engine in world.run("status", JOB), f"status does not say {engine}"
 
+    asked = recipe.credentials.asked
+    until("credentials are renewed", lambda: all(asked.count(source) > AGENTS for source in recipe.sources()))
     killed, stopped = 1, 2
     recipe.kill(agents[killed])
     recipe.stop(agents[stopped])
