@@ -15,6 +15,7 @@ mod fleet;
 mod keeper;
 mod plan_shelf;
 mod refresher;
+mod relay;
 mod seat;
 mod slot;
 mod suspicion;
@@ -30,7 +31,8 @@ use dayfly_shared::clock::{Clock, Moment};
 use dayfly_shared::exit::Exit;
 use dayfly_shared::ids::{AgentId, Nonce};
 use dayfly_shared::job::{JobSettings, Location};
-use dayfly_shared::records::{Machine, Summary};
+use dayfly_shared::notice::{Address, Herald};
+use dayfly_shared::records::Machine;
 use dayfly_shared::rng::Dice;
 use dayfly_shared::store::{RequestCounts, Store};
 use tokio::sync::watch;
@@ -39,6 +41,7 @@ use crate::processor::Processor;
 
 pub use boot::run;
 pub use first_look::FirstLook;
+pub use relay::BEHIND;
 
 /// The stores that an agent works with.
 pub trait Stores: Send + Sync {
@@ -48,6 +51,10 @@ pub trait Stores: Send + Sync {
     fn counts(&self) -> RequestCounts;
     /// The address that the store is reached at, as it is noted beside a check of its conditions.
     fn endpoint(&self) -> String;
+    /// The region, where it is AWS's own S3.
+    fn region(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What the process and the machine use.
@@ -98,16 +105,6 @@ pub trait FleetSwitch: Send + Sync {
     async fn shut_off(&self, fleet: &str) -> Result<(), String>;
 }
 
-/// Tells somebody that a job is over.
-#[async_trait]
-pub trait Herald: Send + Sync {
-    /// One message with these figures.
-    ///
-    /// # Errors
-    /// In words.
-    async fn announce(&self, summary: &Summary) -> Result<(), String>;
-}
-
 /// Makes the processor that a job's settings ask for.
 pub type Processors = Arc<dyn Fn(&JobSettings) -> Arc<dyn Processor> + Send + Sync>;
 
@@ -132,7 +129,7 @@ pub struct Parts {
     pub notice: watch::Receiver<Option<String>>,
     /// Where the agent's fleet replaces what it loses: whoever finds no free chunk shuts it off.
     pub fleet: Option<Arc<dyn FleetSwitch>>,
-    /// Who is told when the job is over, by the agent that wrote its summary.
+    /// Tells whom the job, or the settings, name that the job is over.
     pub herald: Option<Arc<dyn Herald>>,
 }
 
@@ -160,6 +157,8 @@ pub struct Settings {
     pub part_bytes: usize,
     /// Up to how many chunks every search goes all the way round (see `Policy::whole_row`).
     pub whole_row: u32,
+    /// Who is told when the job is over, besides whom the job names.
+    pub notify: Vec<Address>,
     /// Where scratch folders lie.
     pub work_dir: PathBuf,
     /// Where it runs.

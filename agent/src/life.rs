@@ -13,12 +13,13 @@ use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::clock::{Clock, SystemClock};
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
+use dayfly_shared::notice::Herald;
 use dayfly_shared::rng::{Dice, StdDice};
-use dayfly_shared::services::Services;
+use dayfly_shared::services::{Account, Heralds, Services, Vault};
 use dayfly_shared::store::{StoreError, StoreErrorKind, sdk_config};
 use tokio::sync::watch;
 
-use crate::driver::{self, Ending, FirstLook, FleetSwitch, Herald, Stop, Stores};
+use crate::driver::{self, Ending, FirstLook, FleetSwitch, Stop, Stores};
 use crate::instance::{
     Console, InstanceMetadata, PowerOffProgram, ProcGauge, SpotWatcher, Stays, Terminator, Wishes, end_in_time,
     observe, signals,
@@ -26,7 +27,7 @@ use crate::instance::{
 use crate::log::Log;
 use crate::options::{End, Options, Resolved};
 use crate::processor::{self, Means, Workshop};
-use crate::services::{Ec2Fleet, EcrLogins, Lines, LogGroup, Topic};
+use crate::services::{Ec2Fleet, EcrLogins, Lines, LogGroup};
 use crate::stores::S3Stores;
 
 /// Lives as the command line says; the exit code.
@@ -129,8 +130,10 @@ impl Life {
             true => None,
             false => self.reach(&stores, &resolved.settings.job, resolved.reach_within, &mut stop).await?,
         };
-        let topic = resolved.notify_topic.clone().zip(services.clone());
-        let herald = topic.map(|(arn, services)| Arc::new(Topic::new(services, arn)) as Arc<dyn Herald>);
+        let region = resolved.settings.machine.region.clone();
+        let account = Arc::new(Account::new(resolved.store.clone(), region, Arc::clone(&self.clock)));
+        let vault = Arc::new(Vault::new(Arc::clone(&account)));
+        let herald: Arc<dyn Herald> = Arc::new(Heralds::new(account, Arc::clone(&vault)));
         let launch = resolved.launch.filter(|_| resolved.shut_off_fleet);
         let fleet = launch.zip(services).map(|(launch, s)| Arc::new(Ec2Fleet::new(s, launch)) as Arc<dyn FleetSwitch>);
         let workshop = Workshop {
@@ -142,6 +145,7 @@ impl Life {
             metadata: resolved.metadata.clone().map(|imds| imds as Arc<dyn InstanceMetadata>),
             cgroups: Arc::default(),
             clock: Arc::clone(&self.clock),
+            vault: Some(vault),
             containers: Means {
                 engine: resolved.container_engine.clone(),
                 builder: resolved.settings.me.to_string(),
@@ -153,7 +157,7 @@ impl Life {
             stop,
             notice,
             fleet,
-            herald,
+            herald: Some(herald),
             clock: Arc::clone(&self.clock),
             dice: Arc::clone(&self.dice),
             processors: Arc::new(move |job| processor::of(job, &workshop)),
@@ -165,7 +169,7 @@ impl Life {
 
     /// What is signed by hand, where anything is to be called.
     async fn services(&self, resolved: &Resolved) -> Result<Option<Arc<Services>>, String> {
-        if resolved.log_group.is_none() && resolved.notify_topic.is_none() && !resolved.shut_off_fleet {
+        if resolved.log_group.is_none() && !resolved.shut_off_fleet {
             return Ok(None);
         }
         let config = sdk_config(&resolved.store, Arc::clone(&self.clock)).await.map_err(|e| e.to_string())?;

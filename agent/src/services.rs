@@ -3,9 +3,7 @@
 mod ec2;
 mod ecr;
 mod logs;
-mod sns;
 
 pub use ec2::Ec2Fleet;
 pub use ecr::EcrLogins;
 pub use logs::{Lines, LogGroup};
-pub use sns::Topic;

@@ -57,4 +57,8 @@ impl Stores for S3Stores {
     fn endpoint(&self) -> String {
         store_name(self.first.endpoint_url())
     }
+
+    fn region(&self) -> Option<&str> {
+        self.first.endpoint_url().is_none().then(|| self.first.region())
+    }
 }

@@ -113,6 +113,7 @@ impl World {
             metadata: None,
             cgroups: Arc::default(),
             clock: Arc::clone(&self.clock),
+            vault: None,
             containers: processor::Means::default(),
         };
         let parts = Parts {
@@ -138,6 +139,7 @@ impl World {
             give_up_after: Duration::from_secs(600),
             part_bytes: processor::PART_BYTES,
             whole_row: dayfly_shared::claim::WHOLE_ROW,
+            notify: Vec::new(),
             work_dir: std::env::temp_dir(),
             machine: Machine::default(),
         };

@@ -1,7 +1,8 @@
-//! Asking before what cannot be taken back.
+//! Asking: before what cannot be taken back, and which of several is meant.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use crate::cli::Global;
 use crate::failure::{Failure, Result};
 use crate::settings::Settings;
 
@@ -22,4 +23,32 @@ pub fn confirm(settings: &Settings, question: &str) -> Result<bool> {
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(|e| Failure::new(format!("reading the answer: {e}")))?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Which of these is meant, by its number or its name; none where nobody is there to say, or wants to.
+///
+/// # Errors
+/// A terminal that cannot be read.
+pub fn choose(question: &str, names: &[String], global: &Global) -> Result<Option<String>> {
+    if global.yes || global.json || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(None);
+    }
+    let mut err = io::stderr().lock();
+    for (n, name) in names.iter().enumerate() {
+        let _ = writeln!(err, "  {}  {name}", n + 1);
+    }
+    loop {
+        let _ = write!(err, "{question} [1-{}] ", names.len());
+        let mut answer = String::new();
+        let read = io::stdin().read_line(&mut answer).map_err(|e| Failure::new(format!("reading the answer: {e}")))?;
+        let answer = answer.trim();
+        let by_number = answer.parse::<usize>().ok().and_then(|n| names.get(n.checked_sub(1)?));
+        // A name that is a number is meant by that number's place only where it is no name.
+        match names.iter().find(|name| *name == answer).or(by_number) {
+            Some(name) => return Ok(Some(name.clone())),
+            // The end of input, or an empty line: nobody wants to say.
+            None if read == 0 || answer.is_empty() => return Ok(None),
+            None => _ = writeln!(err, "there is no '{answer}'"),
+        }
+    }
 }

@@ -18,6 +18,7 @@ use crate::ask;
 use crate::cli::CleanArgs;
 use crate::failure::{Failure, Result};
 use crate::human;
+use crate::notices;
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
 use crate::write;
@@ -33,6 +34,7 @@ pub async fn command(parts: &Parts, args: &CleanArgs) -> Result<Exit> {
     let location = parts.settings.job(args.job.job.as_ref())?;
     let mut observer = Observer::new(parts.job(&location, Patience::Brief).await?);
     let snapshot = observer.look().await?;
+    notices::catch_up(parts, &observer, &snapshot).await;
     let older_than = args.older_than.unwrap_or_else(|| margin(&snapshot));
     let rubbish = Rubbish::find(parts, &observer, &snapshot, older_than).await?;
     let mut report = CleanReport::of(&location, &rubbish);

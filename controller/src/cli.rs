@@ -34,7 +34,7 @@ pub use remote::{ConnectArgs, ExecArgs};
 pub use report::{ReportArgs, ReportFormat};
 pub use seed::{InputsArg, KernelArg, ProgramArgs, SeedArgs};
 pub use setup::{KindArg, SetupArgs, TeardownArgs};
-pub use watch::WatchArgs;
+pub use watch::{NoticeArg, WatchArgs};
 
 use crate::human::parse_duration;
 

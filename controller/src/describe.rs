@@ -52,13 +52,14 @@ pub fn end_words(end: Option<AttemptEnd>) -> &'static str {
     }
 }
 
-/// `c7i.large spot us-west-2a, i-…`, or the host where there is no instance.
+/// `c7i.large spot us-west-2a, i-…`, or the host where there is no instance; after the engine, where one started it.
 pub fn machine_words(machine: &Machine) -> String {
     let known = [&machine.instance_type, &machine.market, &machine.zone, &machine.instance_id];
     let words: Vec<&str> = known.into_iter().filter_map(|word| word.as_deref()).collect();
-    match words.is_empty() {
-        true => machine.host.clone(),
-        false => words.join(" "),
+    let place = if words.is_empty() { machine.host.clone() } else { words.join(" ") };
+    match &machine.engine {
+        Some(engine) => format!("{engine}, {place}"),
+        None => place,
     }
 }
 

@@ -18,12 +18,13 @@ pub struct Failure {
     what: String,
     left: Option<String>,
     fix: Option<String>,
+    profiles: Vec<String>,
 }
 
 impl Failure {
     /// That `what` went wrong: the thing is named in it.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, what: what.into(), left: None, fix: None }
+        Self { exit: Exit::Failed, what: what.into(), left: None, fix: None, profiles: Vec::new() }
     }
 
     /// That the command line was wrong; nothing was done.
@@ -78,6 +79,18 @@ impl Failure {
             None => fix.to_owned(),
         });
         self
+    }
+
+    /// That it would be mended by one of these profiles of settings.
+    #[must_use]
+    pub fn choose(mut self, profiles: &[String]) -> Self {
+        self.profiles = profiles.to_vec();
+        self.or(&format!("choose a profile with --settings: {}", profiles.join(", ")))
+    }
+
+    /// The profiles of settings that would mend it.
+    pub fn profiles(&self) -> &[String] {
+        &self.profiles
     }
 
     /// With what was being done, in front.

@@ -53,7 +53,9 @@ pub async fn command(parts: &Parts, args: &LaunchArgs) -> Result<Exit> {
         let outcome = crew.stay(parts, &mut observer).await;
         crew.dismiss().await;
         let (snapshot, exit) = outcome?;
+        let console = parts.console(snapshot.settings.outputs(&job)).await;
         parts.output().result(&status::StatusReport {
+            console,
             snapshot: &snapshot,
             now: parts.clock.now().wall,
             shown: agents.len(),

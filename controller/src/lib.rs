@@ -31,6 +31,7 @@ mod logs;
 mod manual;
 mod merge;
 mod names;
+mod notices;
 mod progress;
 mod retry;
 mod run;
@@ -54,13 +55,26 @@ use settings::Settings;
 ///
 /// # Errors
 /// When it cannot: the failure says what, what was left behind, and the fix.
-pub async fn run(cli: Cli) -> Result<Exit> {
+pub async fn run(mut cli: Cli) -> Result<Exit> {
     // Neither needs settings, which may be what somebody is about to mend with the manual's help.
     match &cli.command {
         Command::Completions(args) => return manual::completions(args),
         Command::Man(args) => return manual::pages(args),
         _ => {}
     }
+    let failure = match with_settings(&cli).await {
+        Err(failure) if !failure.profiles().is_empty() => failure,
+        outcome => return outcome,
+    };
+    // Nothing was done: the job was not known yet.
+    let Some(profile) = ask::choose("Which profile of settings?", failure.profiles(), &cli.global)? else {
+        return Err(failure);
+    };
+    cli.global.settings = Some(profile);
+    with_settings(&cli).await
+}
+
+async fn with_settings(cli: &Cli) -> Result<Exit> {
     let settings = Settings::resolve(&cli.global)?;
     settings::log_to_stderr(&settings);
     let parts = Parts::new(&settings);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::clock::{Clock, SystemClock};
+use dayfly_shared::console;
 use dayfly_shared::job::Location;
 use dayfly_shared::rng::{Dice, StdDice};
 use dayfly_shared::store::{LocalStore, Patient, S3Settings, S3Store, Store, StoreErrorKind, store_name};
@@ -63,13 +64,8 @@ impl Parts {
                 })?;
                 Ok(Arc::new(store))
             }
-            Place::S3 { endpoint_url, region, profile } => {
-                let settings = S3Settings {
-                    endpoint_url: endpoint_url.clone(),
-                    region: region.clone(),
-                    profile: profile.clone(),
-                    ..S3Settings::new(name)
-                };
+            Place::S3 { .. } => {
+                let settings = self.s3_settings(name);
                 let store = Patient::new(S3Store::connect(settings, Arc::clone(&clock)).await?, clock, dice);
                 Ok(match patience {
                     Patience::Brief => Arc::new(store.with_patience(BRIEF)),
@@ -77,6 +73,29 @@ impl Parts {
                 })
             }
         }
+    }
+
+    /// How a bucket is reached, and whatever else of AWS with it; where buckets are folders, as the AWS tools would.
+    pub fn s3_settings(&self, bucket: &str) -> S3Settings {
+        match &self.settings.place {
+            Place::Local(_) => S3Settings::new(bucket),
+            Place::S3 { endpoint_url, region, profile } => S3Settings {
+                endpoint_url: endpoint_url.clone(),
+                region: region.clone(),
+                profile: profile.clone(),
+                ..S3Settings::new(bucket)
+            },
+        }
+    }
+
+    /// The page of a place in the S3 console; none where it is not in AWS's own S3.
+    pub async fn console(&self, place: &Location) -> Option<String> {
+        if matches!(self.settings.place, Place::Local(_)) {
+            return None;
+        }
+        let store = S3Store::connect(self.s3_settings(place.bucket()), Arc::clone(&self.clock)).await.ok()?;
+        // An endpoint that somebody names may be anybody's.
+        store.endpoint_url().is_none().then(|| console::link(place, store.region()))?
     }
 
     /// The store of a bucket that is made if it is a folder and not there yet. A service's buckets are its people's to

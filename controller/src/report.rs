@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::cli::{ReportArgs, ReportFormat};
 use crate::failure::{Failure, Result};
 use crate::human;
+use crate::notices;
 use crate::observe::{Observer, Tally};
 use crate::parts::{Parts, Patience};
 
@@ -35,6 +36,8 @@ pub use timeline::{Row, Timeline};
 pub struct Report {
     /// The job.
     pub job: Location,
+    /// Its results in the S3 console, where they are in AWS's own S3.
+    pub console: Option<String>,
     /// When this was written, by the clock of who wrote it.
     pub at: Timestamp,
     /// The dayfly that wrote it.
@@ -122,6 +125,8 @@ pub async fn command(parts: &Parts, args: &ReportArgs) -> Result<Exit> {
         }
         ReportFormat::Csv => put(parts, args.out.as_deref(), &table::csv(&gathered))?,
     }
+    let (observer, snapshot) = gathered.seen();
+    notices::catch_up(parts, observer, snapshot).await;
     Ok(Exit::Done)
 }
 

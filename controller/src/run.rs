@@ -16,6 +16,7 @@ use crate::fetch::{self, FetchReport};
 #[cfg(feature = "ec2")]
 use crate::launch::ec2::{rehearse, start};
 use crate::launch::{Crew, Ground, ground};
+use crate::notices;
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
 use crate::seed::{self, SeedReport};
@@ -104,8 +105,10 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
         let mut stop = Stop::listen()?;
         on_ec2::see_off(parts, &cloud, &job, &launch, args.agents.machines.observe, &mut stop).await;
     }
-    let report = RunReport { seeded, snapshot: &snapshot, parts, fetched };
+    let console = parts.console(snapshot.settings.outputs(&job)).await;
+    let report = RunReport { seeded, snapshot: &snapshot, parts, fetched, console };
     parts.output().result(&report);
+    notices::catch_up(parts, observer, &snapshot).await;
     Ok(exit)
 }
 
@@ -124,6 +127,7 @@ struct RunReport<'a> {
     snapshot: &'a Snapshot,
     parts: &'a Parts,
     fetched: Option<FetchReport>,
+    console: Option<String>,
 }
 
 impl Serialize for RunReport<'_> {
@@ -133,8 +137,14 @@ impl Serialize for RunReport<'_> {
             seeded: Option<&'a SeedReport>,
             job: &'a Snapshot,
             fetched: Option<&'a FetchReport>,
+            console: Option<&'a str>,
         }
-        let fields = Fields { seeded: self.seeded.as_ref(), job: self.snapshot, fetched: self.fetched.as_ref() };
+        let fields = Fields {
+            seeded: self.seeded.as_ref(),
+            job: self.snapshot,
+            fetched: self.fetched.as_ref(),
+            console: self.console.as_deref(),
+        };
         fields.serialize(serializer)
     }
 }
@@ -142,7 +152,8 @@ impl Serialize for RunReport<'_> {
 impl fmt::Display for RunReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.snapshot.agents.len().min(16);
-        write!(f, "{}", StatusReport { snapshot: self.snapshot, now: self.parts.clock.now().wall, shown })?;
+        let console = self.console.clone();
+        write!(f, "{}", StatusReport { snapshot: self.snapshot, now: self.parts.clock.now().wall, shown, console })?;
         if let Some(fetched) = &self.fetched {
             write!(f, "{fetched}")?;
         }

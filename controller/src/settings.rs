@@ -134,8 +134,8 @@ impl Settings {
                     .fix("pass s3://BUCKET/PREFIX, set DAYFLY_JOB, or use a folder with --local DIR");
                 Err(match self.layers.unused.as_slice() {
                     [] => failure,
-                    // Which of several is meant is not guessed.
-                    several => failure.or(&format!("choose a profile with --settings: {}", several.join(", "))),
+                    // Which of several is meant is not guessed; at a terminal somebody is asked.
+                    several => failure.choose(several),
                 })
             }
         }

@@ -12,6 +12,7 @@ use crate::cap;
 use crate::cli::StatusArgs;
 use crate::failure::Result;
 use crate::human;
+use crate::notices;
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
 
@@ -29,7 +30,9 @@ pub async fn command(parts: &Parts, args: &StatusArgs) -> Result<Exit> {
     #[cfg(feature = "ec2")]
     cap::keep(parts, &snapshot).await?;
     let shown = if args.all { usize::MAX } else { SHOWN };
-    parts.output().result(&StatusReport { snapshot: &snapshot, now: parts.clock.now().wall, shown });
+    let console = parts.console(snapshot.settings.outputs(&job)).await;
+    parts.output().result(&StatusReport { snapshot: &snapshot, now: parts.clock.now().wall, shown, console });
+    notices::catch_up(parts, &observer, &snapshot).await;
     Ok(Exit::Done)
 }
 
@@ -41,11 +44,19 @@ pub struct StatusReport<'a> {
     pub now: Timestamp,
     /// Lines of each kind.
     pub shown: usize,
+    /// The results in the S3 console.
+    pub console: Option<String>,
 }
 
 impl Serialize for StatusReport<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.snapshot.serialize(serializer)
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            #[serde(flatten)]
+            snapshot: &'a Snapshot,
+            console: Option<&'a str>,
+        }
+        Fields { snapshot: self.snapshot, console: self.console.as_deref() }.serialize(serializer)
     }
 }
 
@@ -127,6 +138,9 @@ impl fmt::Display for StatusReport<'_> {
                 writeln!(f, "advice   {line}")?;
             }
         }
+        if let Some(link) = self.console.as_deref().filter(|_| snapshot.state == JobState::Over) {
+            writeln!(f, "results  {link}")?;
+        }
         self.running(f)?;
         self.agents(f)?;
         self.given_up(f)
@@ -174,6 +188,9 @@ impl StatusReport<'_> {
             write!(f, "  {}  {}", agent.agent, agent.doing())?;
             if let Some(why) = &agent.why {
                 write!(f, " ({why})")?;
+            }
+            if let Some(engine) = &agent.engine {
+                write!(f, ", {engine}")?;
             }
             write!(f, ", {} done", human::thousands(agent.done))?;
             if agent.failed > 0 {

@@ -1,5 +1,6 @@
 //! `dayfly watch`: follows a job until it is over. It reads the bucket alone, so it can watch from anywhere.
 
+mod bell;
 mod news;
 mod screen;
 mod view;
@@ -15,6 +16,7 @@ use crate::cap;
 use crate::cli::WatchArgs;
 use crate::failure::Result;
 use crate::human;
+use crate::notices;
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
 use crate::progress::Lines;
@@ -54,11 +56,18 @@ pub async fn command(parts: &Parts, args: &WatchArgs) -> Result<Exit> {
     let mut watcher = Watcher::new(parts);
     let (snapshot, ending) = watcher.follow(&mut observer, first, &mut stop).await?;
     drop(watcher);
+    if !matches!(ending, Ending::Stopped) {
+        bell::ring(parts, &args.notify, &format!("{job} is {}: {}", snapshot.state.word(), status::tally(&snapshot)))
+            .await;
+        notices::catch_up(parts, &observer, &snapshot).await;
+    }
     if parts.output().json {
         // The last line of the stream said it all.
         return Ok(if matches!(ending, Ending::Stopped) { Exit::Drained } else { exit(&snapshot) });
     }
-    parts.output().result(&StatusReport { snapshot: &snapshot, now: parts.clock.now().wall, shown: AGENT_LINES });
+    let console = parts.console(snapshot.settings.outputs(&job)).await;
+    let now = parts.clock.now().wall;
+    parts.output().result(&StatusReport { snapshot: &snapshot, now, shown: AGENT_LINES, console });
     match ending {
         Ending::Over => Ok(exit(&snapshot)),
         Ending::Deserted => {

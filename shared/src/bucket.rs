@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::ids::AgentId;
 use crate::job::{JobSettings, Location, SCHEMA};
 use crate::keys::Keys;
+use crate::notice::NoticeRecord;
 use crate::records::{AgentRecord, Control, Summary, from_json, to_json};
 use crate::rng::Dice;
 use crate::store::{
@@ -209,5 +210,13 @@ impl JobBucket {
     /// A store that refuses.
     pub async fn summary(&self) -> Result<Option<Summary>> {
         Ok(self.record(&self.keys.summary()).await?.map(|(summary, _)| summary))
+    }
+
+    /// What is on record of the telling of this end.
+    ///
+    /// # Errors
+    /// A store that refuses.
+    pub async fn notice(&self, end: &Summary) -> Result<Option<(NoticeRecord, ObjectMeta)>> {
+        self.record(&self.keys.notice(end)).await
     }
 }

@@ -77,6 +77,9 @@ pub struct Deployment {
     /// The topic of SNS that agents may tell when a job is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify_topic: Option<String>,
+    /// Secrets that agents may read: names, or beginnings of names that end with `*`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// The container repository that was made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecr_repository: Option<String>,
@@ -120,6 +123,7 @@ impl Deployment {
             fleet_shut_off: false,
             log_group: None,
             notify_topic: None,
+            secrets: Vec::new(),
             ecr_repository: None,
             ecr_push: false,
             agents: Vec::new(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::keys;
+use crate::notice::Address;
 use crate::work::{OutputKind, ProcessorSettings, ProgramSettings};
 
 /// The schema that this version writes and reads, for every JSON object of a job.
@@ -146,6 +147,9 @@ pub struct JobSettings {
     /// After how many seconds a task is stopped and counts as failed.
     #[serde(default = "default_task_time_limit")]
     pub task_time_limit_seconds: u32,
+    /// Who is told when the job is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Address>,
 }
 
 /// One agent: right for a laptop, and harmless for more (chunks are cut a little larger at the end of a big job).
@@ -182,6 +186,7 @@ impl Default for JobSettings {
             max_attempts: default_max_attempts(),
             max_losses: default_max_losses(),
             task_time_limit_seconds: default_task_time_limit(),
+            notify: Vec::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::ids::{AgentId, Attempt, ChunkId, Nonce, TaskId};
 use crate::job::{JobSettings, Location};
 use crate::planted::Defect;
+use crate::records::Summary;
 use crate::work::InputKind;
 
 /// The longest slug in a key: enough to recognise a file, short enough to read in a listing.
@@ -85,6 +86,12 @@ impl Keys {
     /// The figures of a finished job.
     pub fn summary(&self) -> String {
         self.key("summary.json")
+    }
+
+    /// Whether this end of the job was told. Each end has one of its own: lines that are added later bring another segment,
+    /// and an output that comes late takes from what was given up.
+    pub fn notice(&self, end: &Summary) -> String {
+        self.key(format_args!("notified/{:04}-{:07}.json", end.segments, end.failed))
     }
 
     /// What the store was found to do with conditions.
@@ -267,7 +274,7 @@ impl Keys {
 }
 
 /// Names of a job's own objects, directly under its prefix. Folders end with `/`.
-const OWN: [&str; 22] = [
+const OWN: [&str; 23] = [
     "job.json",
     "control.json",
     "summary.json",
@@ -289,6 +296,7 @@ const OWN: [&str; 22] = [
     "launches/",
     "wheels/",
     "images/",
+    "notified/",
     // A deployment's, where a job lies at its very place.
     "dayfly/",
 ];

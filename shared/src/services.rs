@@ -1,7 +1,12 @@
 //! Calls to AWS that no SDK is linked for: signed by hand (Signature Version 4) and sent with the store's kind of HTTP
 //! client.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+mod account;
+mod heralds;
+mod http;
+mod vault;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_config::SdkConfig;
@@ -9,19 +14,18 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::{Connector, ConnectorBuilder};
-use aws_smithy_runtime_api::client::http::HttpConnector;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::byte_stream::ByteStream;
 
 use crate::clock::Clock;
 use crate::store::chain;
 
-/// How long a call may take.
+pub use account::Account;
+pub use heralds::Heralds;
+pub use http::{Answer, Http};
+pub use vault::Vault;
+
+/// How long the credentials may take to come.
 const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Credentials are asked for again this long before they expire: those of an instance's role are renewed earlier.
 const FRESH: Duration = Duration::from_secs(300);
 /// … and after this long where they do not say when they expire.
@@ -43,23 +47,13 @@ impl Service {
     }
 }
 
-/// An answer.
-#[derive(Debug)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The body.
-    pub body: String,
-}
-
 /// AWS, as whoever holds the configuration's credentials may call it.
 pub struct Services {
     credentials: Option<SharedCredentialsProvider>,
     cached: Mutex<Option<(Credentials, std::time::SystemTime)>>,
     region: String,
     endpoint: Option<String>,
-    plain: Connector,
-    tls: OnceLock<Connector>,
+    http: Http,
     clock: Arc<dyn Clock>,
 }
 
@@ -75,8 +69,7 @@ impl Services {
             cached: Mutex::default(),
             region: region.ok_or("no region is configured: pass --region, or set AWS_REGION")?.to_owned(),
             endpoint: config.endpoint_url().map(str::to_owned),
-            plain: ConnectorBuilder::default().build_http(),
-            tls: OnceLock::new(),
+            http: Http::new(Arc::clone(&clock)),
             clock,
         })
     }
@@ -91,43 +84,44 @@ impl Services {
         headers: &[(&'static str, &str)],
         body: String,
     ) -> Result<Answer, String> {
+        self.post_in(&self.region, service, headers, body).await
+    }
+
+    /// Posts to a service in a region that need not be this one's.
+    ///
+    /// # Errors
+    /// As [`Services::post`].
+    pub async fn post_in(
+        &self,
+        region: &str,
+        service: Service,
+        headers: &[(&'static str, &str)],
+        body: String,
+    ) -> Result<Answer, String> {
+        let own = std::env::var(service.variable).ok().or_else(|| self.endpoint.clone());
+        let url = own.unwrap_or_else(|| format!("https://{}.{region}.{}", service.name, suffix(region)));
+        let url = format!("{}/", url.trim_end_matches('/'));
         tokio::select! {
             biased;
-            answer = self.send(service, headers, body) => answer,
-            () = self.clock.sleep(PATIENCE) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            signed = self.sign(service, region, &url, headers, &body) => {
+                let plain = headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
+                let answer = self.http.post(&url, plain.chain(signed?), body).await;
+                answer.map_err(|e| format!("{url}: {e}"))
+            }
+            () = self.clock.sleep(PATIENCE) => Err(format!("no credentials within {} s", PATIENCE.as_secs())),
         }
     }
 
-    async fn send(&self, service: Service, headers: &[(&'static str, &str)], body: String) -> Result<Answer, String> {
-        let own = std::env::var(service.variable).ok().or_else(|| self.endpoint.clone());
-        let url = own.unwrap_or_else(|| format!("https://{}.{}.{}", service.name, self.region, suffix(&self.region)));
-        let url = format!("{}/", url.trim_end_matches('/'));
-        let signature = self.sign(service, &url, headers, &body).await?;
-        let mut request = HttpRequest::new(SdkBody::from(body));
-        request.set_method("POST").map_err(|e| e.to_string())?;
-        request.set_uri(url.as_str()).map_err(|e| format!("{url} is no URL: {e}"))?;
-        for (name, value) in headers {
-            request.headers_mut().insert(*name, (*value).to_owned());
-        }
-        for (name, value) in signature {
-            request.headers_mut().insert(name, value);
-        }
-        let connector = match url.starts_with("https:") {
-            false => &self.plain,
-            true => self
-                .tls
-                .get_or_init(|| ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::Ring)).build()),
-        };
-        let answer = connector.call(request).await.map_err(|e| format!("{url} does not answer: {}", chain(&e)))?;
-        let status = answer.status().as_u16();
-        let body = ByteStream::new(answer.into_body()).collect().await.map_err(|e| chain(&e))?;
-        Ok(Answer { status, body: String::from_utf8_lossy(&body.into_bytes()).into_owned() })
+    /// The region that is asked unless another is named.
+    pub fn region(&self) -> &str {
+        &self.region
     }
 
     /// The headers that a signature adds.
     async fn sign(
         &self,
         service: Service,
+        region: &str,
         url: &str,
         headers: &[(&'static str, &str)],
         body: &str,
@@ -136,7 +130,7 @@ impl Services {
         let identity = self.credentials(time).await?.into();
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
-            .region(&self.region)
+            .region(region)
             .name(service.signing_name())
             .time(time)
             .settings(SigningSettings::default())

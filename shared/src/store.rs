@@ -33,6 +33,8 @@ pub use memory::MemoryStore;
 pub use patient::Patient;
 pub use probe::{Refused, StoreCheck, probe, store_name};
 #[cfg(feature = "s3")]
+pub(crate) use s3::{NO_CA_ROOTS, have_ca_roots};
+#[cfg(feature = "s3")]
 pub use s3::{S3Settings, S3Store, S3Timeouts, chain, sdk_config};
 
 /// An object's entity tag, opaque, without the quotes that HTTP puts around it.

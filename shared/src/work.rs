@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::secret::SecretName;
 use crate::store::digest::hex;
 
 pub use container::{ContainerSettings, ImageSource, Network};
@@ -137,6 +138,10 @@ pub struct ProgramSettings {
     /// Added to the program's environment.
     #[serde(skip_serializing_if = "is_default")]
     pub environment: BTreeMap<String, String>,
+    /// Added to the program's environment: secrets, by where they are. What they are is fetched when a task starts, and stands
+    /// nowhere in the bucket.
+    #[serde(skip_serializing_if = "is_default")]
+    pub secrets: BTreeMap<String, SecretName>,
     /// Whether the program gets the agent's AWS credentials.
     #[serde(skip_serializing_if = "is_default")]
     pub with_credentials: bool,
@@ -213,8 +218,12 @@ impl ProgramSettings {
         if self.in_place && self.output != OutputKind::Folder {
             return Err("a program that works in its output folder leaves a folder of outputs".to_owned());
         }
-        if let Some(name) = self.environment.keys().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
+        let mut variables = self.environment.keys().chain(self.secrets.keys());
+        if let Some(name) = variables.find(|name| name.is_empty() || name.contains(['=', '\0'])) {
             return Err(format!("'{name}' cannot be the name of an environment variable"));
+        }
+        if let Some(name) = self.secrets.keys().find(|name| self.environment.contains_key(*name)) {
+            return Err(format!("the variable {name} is to be a secret, and has a value as well"));
         }
         Ok(())
     }

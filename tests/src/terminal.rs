@@ -61,6 +61,11 @@ impl Terminal {
         self.tmux(&["capture-pane", "-p"])
     }
 
+    /// Keeps all that is written to the terminal in a file, as it is.
+    pub fn record(&self, file: &std::path::Path) {
+        self.tmux(&["pipe-pane", "-o", &format!("cat >> '{}'", file.display())]);
+    }
+
     /// Makes the window another size.
     pub fn resize(&self, width: u32, height: u32) {
         self.tmux(&["resize-window", "-x", &width.to_string(), "-y", &height.to_string()]);

@@ -1,12 +1,15 @@
 //! The end: what the last idle slot of an agent does when there is nothing to claim.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dayfly_shared::backoff::Backoff;
 use dayfly_shared::clock::Timestamp;
+use dayfly_shared::console;
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::SCHEMA;
 use dayfly_shared::keys::View;
+use dayfly_shared::notice::{Notice, Teller, Telling};
 use dayfly_shared::records::{AgentState, Summary};
 use dayfly_shared::store::{Condition, ETag, Entry, Outcome, Rejection, Result};
 use dayfly_shared::views::{Ledger, Totals};
@@ -26,8 +29,6 @@ pub enum Next {
 
 /// How often the last writes are tried before the agent looks at the job again: some seconds of a store that does not answer.
 const TRIES: u32 = 6;
-/// How often a notice is tried: each try may take ten seconds, and the machine costs money.
-const NOTICES: u32 = 3;
 
 /// Every chunk known is closed: the job is over if a refresh finds no unknown line.
 pub async fn all_closed(agent: &Arc<Agent>) -> Next {
@@ -108,8 +109,8 @@ async fn finish(agent: &Agent) -> Result<Option<u64>> {
         let totals = refresher.ledger().totals();
         (totals.tasks, totals.failed)
     };
-    if standing.is_some_and(|s| (s.segments, s.tasks, s.failed) == (segments, tasks, failed)) {
-        return Ok(Some(failed));
+    if let Some(standing) = standing.filter(|s| (s.segments, s.tasks, s.failed) == (segments, tasks, failed)) {
+        return Ok(is_told(agent, &standing).await?.then_some(failed));
     }
     // The figures are in the results' bodies: read once, by those who see the end.
     let mut ledger = Ledger::default();
@@ -135,7 +136,7 @@ async fn finish(agent: &Agent) -> Result<Option<u64>> {
         at: agent.now().wall,
         cost: None,
     };
-    Ok(put_summary(agent, &summary).await?.then_some(failed))
+    Ok((put_summary(agent, &summary).await? && is_told(agent, &summary).await?).then_some(failed))
 }
 
 /// Deletes a semaphore whose result stands. One that nobody answers for stays: a later sweep finds it.
@@ -158,14 +159,13 @@ async fn put_summary(agent: &Agent, summary: &Summary) -> Result<bool> {
     let mut backoff = Backoff::default();
     for _ in 0..TRIES {
         let standing = agent.bucket.store().head(&key).await?;
-        // Another agent's of this very end is not written over: whoever writes it announces it.
+        // Another agent's of this very end is not written over.
         if standing.is_some() && agent.bucket.summary().await.ok().flatten().is_some_and(|s| says_the_same(&s, summary))
         {
             return Ok(true);
         }
         let condition = standing.map_or(Condition::Create, |meta| Condition::Update(meta.etag));
         if matches!(agent.bucket.put_json(&key, summary, &condition).await?, Outcome::Applied(_)) {
-            announce(agent, summary).await;
             return Ok(true);
         }
         agent.parts.clock.sleep(backoff.next(&*agent.parts.dice)).await;
@@ -176,21 +176,23 @@ async fn put_summary(agent: &Agent, summary: &Summary) -> Result<bool> {
     Ok(false)
 }
 
-/// Tells that the job is over. Whoever wrote the summary does, so it is told once for each end of the job; twice where an
-/// answer was lost, and not at all where this agent dies in between: the summary is what counts.
-async fn announce(agent: &Agent, summary: &Summary) {
-    let Some(herald) = &agent.parts.herald else { return };
-    let mut backoff = Backoff::default();
-    for left in (0..NOTICES).rev() {
-        match herald.announce(summary).await {
-            Ok(()) => return tracing::info!("the job's end was announced"),
-            Err(error) if left == 0 => tracing::warn!(error, "the job's end could not be announced"),
-            Err(error) => {
-                tracing::info!(error, "announcing the job's end; trying again");
-                agent.parts.clock.sleep(backoff.next(&*agent.parts.dice)).await;
-            }
-        }
-    }
+/// Tells that the job is over, unless that is told. Whether this agent may end: not while another is about to tell, as that
+/// one may die.
+async fn is_told(agent: &Agent, summary: &Summary) -> Result<bool> {
+    let mut to = [&agent.job.notify[..], &agent.settings.notify].concat();
+    to.sort();
+    to.dedup();
+    let Some(herald) = agent.parts.herald.clone().filter(|_| !to.is_empty()) else { return Ok(true) };
+    let place = agent.job.outputs(&agent.bucket.location);
+    let console = agent.parts.stores.region().and_then(|region| console::link(place, region));
+    let teller = Teller {
+        herald,
+        me: agent.settings.me.to_string(),
+        after: Duration::ZERO,
+        clock: Arc::clone(&agent.parts.clock),
+        dice: Arc::clone(&agent.parts.dice),
+    };
+    Ok(teller.tell(&agent.bucket, &to, &Notice::new(summary, console)).await? != Telling::UnderWay)
 }
 
 /// Whether two summaries are of the same end.

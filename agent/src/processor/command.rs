@@ -59,6 +59,7 @@ impl Command {
 impl Processor for Command {
     async fn prepare(&self, job: &JobBucket) -> Result<(), Failure> {
         self.program.prepare()?;
+        self.program.look_for_secrets().await?;
         let template = Template::parse(&self.argv).map_err(|e| Failure::Refused(e.to_string()))?;
         let settings = self.program.settings();
         let files = SharedFiles::fetch(job, &settings.files, &self.program.workshop().work_dir).await?;
@@ -110,6 +111,7 @@ impl Processor for Command {
             },
             stdout: (settings.output == OutputKind::Stdout).then(|| room.stdout()),
             container: None,
+            secrets: self.program.secrets().await?,
         };
         let room = self.program.run(task, room, launch).await?;
         stage_output(task, &room, settings, &copied).await

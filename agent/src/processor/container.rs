@@ -97,7 +97,7 @@ impl Container {
         task: &TaskIo,
         room: &Room,
         argv: Vec<String>,
-        mut credentials: BTreeMap<String, String>,
+        mut hidden: BTreeMap<String, String>,
     ) -> (Vec<String>, Containment) {
         let settings = self.program.settings();
         let name = format!("dayfly-{}-{}", task.task.id, task.attempt);
@@ -108,10 +108,12 @@ impl Container {
             variables.insert("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned());
         }
         variables.extend(settings.environment.clone());
-        // By their names alone: what is on a command line, everybody on the machine can read.
-        credentials.retain(|name, _| !variables.contains_key(name));
-        let handed_on: Vec<_> = credentials.keys().map(|name| (name.clone(), None)).collect();
-        environment.extend(credentials);
+        // By their names alone: what is on a command line, everybody on the machine can read. A secret of several lines would
+        // not fit into an engine's file of variables, either.
+        variables.retain(|name, _| !settings.secrets.contains_key(name));
+        hidden.retain(|name, _| !variables.contains_key(name));
+        let handed_on: Vec<_> = hidden.keys().map(|name| (name.clone(), None)).collect();
+        environment.extend(hidden);
         let variables: Vec<(String, Option<String>)> =
             variables.into_iter().map(|(name, value)| (name, Some(value))).chain(handed_on).collect();
         let folders = [
@@ -151,7 +153,16 @@ impl Processor for Container {
     async fn prepare(&self, job: &JobBucket) -> Result<(), Failure> {
         let template = Template::parse(&self.settings.argv).map_err(|e| Failure::Refused(e.to_string()))?;
         let workshop = self.program.workshop();
+        self.program.look_for_secrets().await?;
         let folder = self.folder()?;
+        if let Some(name) =
+            self.program.settings().secrets.keys().find(|name| Engine::environment().contains_key(*name))
+        {
+            // A container's secret is in its engine's environment first.
+            return Err(Failure::Refused(format!(
+                "the variable {name} is the engine's own; give the secret another name"
+            )));
+        }
         let engine = Engine::find(workshop.containers.engine.as_deref()).await?;
         lock::remove_leftovers(&engine).await;
         let lock = Lock::take(&folder)?;
@@ -201,11 +212,13 @@ impl Processor for Container {
         }
         self.program.restore_checkpoint(task, &room).await?;
         // The service is behind a hop more than its answers go.
-        let credentials = self.program.credentials(true).await?;
-        let (argv, container) = self.order(ready, task, &room, ready.template.fill(&values, false), credentials);
+        let mut hidden = self.program.credentials(true).await?;
+        let secrets = self.program.secrets().await?;
+        hidden.extend(secrets.clone());
+        let (argv, container) = self.order(ready, task, &room, ready.template.fill(&values, false), hidden);
         let name = container.name.clone();
         let stdout = (settings.output == OutputKind::Stdout).then(|| room.stdout());
-        let launch = Launch { argv, folder: room.work_dir(), stdout, container: Some(container) };
+        let launch = Launch { argv, folder: room.work_dir(), stdout, container: Some(container), secrets };
         match self.program.run(task, room, launch).await {
             Ok(room) => {
                 links.remove(&room);

@@ -7,11 +7,13 @@ mod capture;
 mod checkpoint;
 mod contained;
 mod environment;
+mod mask;
 mod outcome;
 mod outputs;
 mod places;
 mod room;
 mod run;
+mod secrets;
 mod shared_files;
 pub mod wall;
 
@@ -23,6 +25,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dayfly_shared::clock::Clock;
+use dayfly_shared::secret::Secrets;
 use dayfly_shared::work::{OutputKind, ProgramSettings};
 
 use super::container::Means;
@@ -104,6 +107,8 @@ pub struct Workshop {
     pub cgroups: Arc<OnceLock<Option<Cgroups>>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Where the secrets of programs are had.
+    pub vault: Option<Arc<dyn Secrets>>,
     /// What containers need besides.
     pub containers: Means,
 }

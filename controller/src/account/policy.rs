@@ -8,11 +8,13 @@ mod agent;
 mod bucket;
 mod document;
 mod operator;
+mod secrets;
 
 pub use agent::{inline, trust};
 pub use bucket::{is_suspicious, sid_prefix, statements, unserved};
 pub use document::{MANAGED_SSM, dns_suffix, document, merged, others, partition, without};
 pub use operator::{image, run, setup};
+pub use secrets::is_secret;
 
 #[cfg(test)]
 pub(crate) use document::sample;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::Args;
 use dayfly_shared::job::{BadLocation, Location};
+use dayfly_shared::notice::Address;
+use dayfly_shared::secret::{BadSecretName, SecretName};
 
 use super::{ContainerArgs, split_job};
 use crate::failure::Result as Checked;
@@ -117,6 +119,10 @@ pub struct SeedArgs {
     /// After how long a task is stopped and counts as failed
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = POLICY)]
     pub task_time_limit: Option<Duration>,
+    /// Tell this webhook (an https:// URL), this topic of SNS (its ARN), or the webhook whose URL is a secret
+    /// (ssm:/path/parameter, secretsmanager:NAME) when the job is over; may be repeated
+    #[arg(long, value_name = "URL|ARN|SECRET", help_heading = POLICY)]
+    pub notify: Vec<Address>,
 }
 
 /// The program of a job.
@@ -144,6 +150,10 @@ pub struct ProgramArgs {
     /// Add to the program's environment; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable, help_heading = PROGRAM)]
     pub env: Vec<(String, String)>,
+    /// Add a secret to the program's environment: NAME=ssm:/path/parameter or NAME=secretsmanager:NAME[#KEY]. Agents fetch it
+    /// when a task starts, and it stands nowhere in the bucket; may be repeated
+    #[arg(long, value_name = "NAME=WHERE", value_parser = secret, help_heading = PROGRAM)]
+    pub secret: Vec<(String, SecretName)>,
     /// The memory that a task may use with all that it starts, in MiB
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..), help_heading = PROGRAM)]
     pub task_memory: Option<u32>,
@@ -163,6 +173,11 @@ fn variable(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("'{text}' is not NAME=VALUE")),
     }
+}
+
+fn secret(text: &str) -> Result<(String, SecretName), String> {
+    let (name, place) = variable(text)?;
+    Ok((name, place.parse().map_err(|e: BadSecretName| e.to_string())?))
 }
 
 impl SeedArgs {

@@ -62,6 +62,10 @@ pub struct SetupArgs {
     /// The agent that ends a job tells this topic of SNS, which you make; its subscribers get the figures
     #[arg(long, value_name = "TOPIC-ARN", help_heading = RIGHTS)]
     pub notify: Option<String>,
+    /// Agents may read this secret: ssm:/path/parameter or secretsmanager:NAME, or all whose names so begin, with a * at the end;
+    /// may be repeated
+    #[arg(long, value_name = "SECRET", help_heading = RIGHTS)]
+    pub secrets: Vec<String>,
     /// Make this container repository, and let agents pull from it
     #[arg(long, value_name = "NAME", help_heading = RIGHTS)]
     pub ecr: Option<String>,

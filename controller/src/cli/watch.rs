@@ -1,8 +1,17 @@
 //! `dayfly watch` on the command line.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::JobArg;
+
+/// How somebody at this terminal is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NoticeArg {
+    /// The terminal's bell
+    Bell,
+    /// A notice on the desktop, by notify-send or osascript where they are there, else by the terminal
+    Desktop,
+}
 
 /// `dayfly watch`.
 #[derive(Clone, Debug, Args)]
@@ -15,6 +24,9 @@ pub struct WatchArgs {
     /// The job.
     #[command(flatten)]
     pub job: JobArg,
+    /// Ring the terminal's bell, or show a notice on the desktop, when the job is over; may be repeated
+    #[arg(long, value_enum, value_name = "HOW", conflicts_with = "web")]
+    pub notify: Vec<NoticeArg>,
     /// Serve the report to browsers on this machine, and keep it up to date
     #[arg(long)]
     pub web: bool,

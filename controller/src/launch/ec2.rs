@@ -46,7 +46,7 @@ pub async fn command(parts: &Parts, args: &LaunchArgs, deployment: &Deployment, 
     match args.wait {
         true => {
             let job = JobArg { job: Some(job.clone()) };
-            watch::command(parts, &WatchArgs { job, web: false, port: 0 }).await
+            watch::command(parts, &WatchArgs { job, notify: Vec::new(), web: false, port: 0 }).await
         }
         false => Ok(Exit::Done),
     }

@@ -23,6 +23,7 @@ pub struct Gathered<'a> {
     /// The agents' records, by when they were born.
     pub(super) agents: Vec<AgentRecord>,
     letters: Vec<DeadLetter>,
+    console: Option<String>,
 }
 
 impl<'a> Gathered<'a> {
@@ -41,7 +42,13 @@ impl<'a> Gathered<'a> {
             ledger.fate(&letter.name) == Some(Fate::Failed) && ledger.task_of(&letter.name) == Some(letter.task)
         });
         letters.sort_by_key(|letter| letter.at);
-        Ok(Self { observer, snapshot, now: parts.clock.now().wall, agents, letters })
+        let console = parts.console(snapshot.settings.outputs(&snapshot.job)).await;
+        Ok(Self { observer, snapshot, now: parts.clock.now().wall, agents, letters, console })
+    }
+
+    /// Who read it, and how the job stood then.
+    pub(super) fn seen(&self) -> (&Observer, &Snapshot) {
+        (self.observer, &self.snapshot)
     }
 
     /// The results of all closed chunks.
@@ -74,6 +81,7 @@ impl<'a> Gathered<'a> {
         let lasts: Vec<Timestamp> = done.iter().map(|run| run.to).collect();
         Ok(Report {
             job: snapshot.job.clone(),
+            console: self.console.clone(),
             at: self.now,
             version: env!("CARGO_PKG_VERSION"),
             state: status::state(snapshot),

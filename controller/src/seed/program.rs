@@ -210,6 +210,7 @@ impl ProgramArgs {
             files: files.iter().map(|(name, content)| describe(name, content)).collect::<Result<_>>()?,
             expect: self.expect.clone(),
             environment: self.env.iter().cloned().collect(),
+            secrets: self.secret.iter().cloned().collect(),
             with_credentials: self.with_credentials,
             memory_limit_mib: self.task_memory,
             stop_grace_seconds: self.stop_grace.map(|grace| u32::try_from(grace.as_secs()).unwrap_or(u32::MAX)),

@@ -81,6 +81,9 @@ fn with_flags(base: &JobSettings, args: &SeedArgs, program: Option<&Program>, jo
     if let Some(limit) = args.task_time_limit {
         wanted.task_time_limit_seconds = seconds("--task-time-limit", limit)?;
     }
+    if !args.notify.is_empty() {
+        wanted.notify.clone_from(&args.notify);
+    }
     Ok(wanted)
 }
 

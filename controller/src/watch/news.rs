@@ -54,10 +54,8 @@ impl fmt::Display for Event {
             Event::State { state, why: Some(why) } => write!(f, "the job is {state}: {why}"),
             Event::State { state, why: None } => write!(f, "the job is {state}"),
             Event::AgentCame(agent) => {
-                let words = [&agent.instance_type, &agent.market, &agent.zone];
-                let place: Vec<&str> = words.into_iter().filter_map(|word| word.as_deref()).collect();
-                let place = if place.is_empty() { agent.host.clone() } else { place.join(" ") };
-                write!(f, "agent {} came, {}, on {place}", agent.agent, human::count(agent.slots.into(), "slot"))
+                let slots = human::count(agent.slots.into(), "slot");
+                write!(f, "agent {} came, {slots}, on {}", agent.agent, agent.place())
             }
             Event::AgentLeft { agent, how, why: Some(why) } => write!(f, "agent {agent} is {how}: {why}"),
             Event::AgentLeft { agent, how, why: None } => write!(f, "agent {agent} is {how}"),

@@ -29,6 +29,7 @@ use futures::future::{Either, select};
 pub use connect::{S3Settings, S3Timeouts, sdk_config};
 pub use failure::chain;
 use failure::{Call, Failure};
+pub(crate) use http::{NO_CA_ROOTS, have_ca_roots};
 use time::ServedAt;
 
 use super::{

@@ -1,8 +1,9 @@
-"""IAM, STS, Systems Manager, CloudWatch Logs, ECR, SNS, Service Quotas, Pricing: Service Authorization Reference, a
+"""IAM, STS, Systems Manager, CloudWatch Logs, ECR, SNS, Secrets Manager, Service Quotas, Pricing: Service Authorization Reference, a
 page each."""
 
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.iam.models import iam_backends
+from moto.secretsmanager.models import secretsmanager_backends
 
 from .ec2 import asked_tags, existing
 
@@ -15,6 +16,7 @@ def checks(call):
         return []
     action = f"{call.service}:{call.action}"
     known = {"iam": _iam, "ssm": _ssm, "logs": _logs, "ecr": _ecr, "sns": _sns, "servicequotas": _quotas}
+    known["secretsmanager"] = _secrets
     about = known.get(call.service)
     return about(call, action) if about else [(action, "*", {})]
 
@@ -111,6 +113,14 @@ def _ecr(call, action):
 
 def _sns(call, action):
     return [(action, call.asked.get("TopicArn") or "*", {})]
+
+
+def _secrets(call, action):
+    # A secret's ARN ends with six characters that nobody chooses; the caller may name it without.
+    name = call.asked.get("SecretId") or call.asked.get("Name")
+    kept = secretsmanager_backends[ACCOUNT][call.region].secrets
+    arn = next((secret.arn for secret in kept.values() if name in (secret.name, secret.arn)), "*")
+    return [(action, arn, {})]
 
 
 def _quotas(call, action):

@@ -131,6 +131,8 @@ pages! {
             "Logs: logs:CreateLogStream",
             "Logs: logs:PutLogEvents",
             "Notify: sns:Publish",
+            "Parameters: ssm:GetParameter",
+            "Secrets: secretsmanager:GetSecretValue",
         ],
         Run: ["Key: kms:Decrypt", "Key: kms:GenerateDataKey"],
         Setup: ["Key: kms:Decrypt", "Key: kms:GenerateDataKey"],
@@ -149,6 +151,8 @@ pages! {
             "Logs: logs:CreateLogStream",
             "Logs: logs:PutLogEvents",
             "Notify: sns:Publish",
+            "Parameters: ssm:GetParameter",
+            "Secrets: secretsmanager:GetSecretValue",
         ],
     }
     /// Refusals that EC2 encodes.
@@ -263,7 +267,8 @@ const REGISTRY: &[&str] = &[
 ];
 
 /// Each option of setup that brings rights, alone.
-const OPTIONS: [&[&str]; 7] = [
+const OPTIONS: [&[&str]; 8] = [
+    &["--secrets", "ssm:/dayfly/*", "--secrets", "secretsmanager:dayfly"],
     &["--notify", "arn:aws:sns:us-east-1:123456789012:jobs"],
     &["--ssm"],
     &["--fleet-shut-off"],
@@ -301,7 +306,7 @@ fn each_permission_that_is_granted_is_shown_used_by_a_test() {
             }
         }
         // The last one holds the one before it.
-        let all = granted(world, &[&OPTIONS[..5], &OPTIONS[6..]].concat().concat()).await;
+        let all = granted(world, &[&OPTIONS[..6], &OPTIONS[7..]].concat().concat()).await;
         let shown: Granted = shown.into_keys().collect();
         let unused: Vec<_> = all.difference(&shown).collect();
         assert!(unused.is_empty(), "granted, and no test shows it used: {unused:#?}");

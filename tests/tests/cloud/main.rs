@@ -23,6 +23,7 @@ mod reap;
 mod refusals;
 mod remote;
 mod run;
+mod secrets;
 mod setup;
 mod teardown;
 mod walkthrough;

@@ -1,8 +1,12 @@
 //! Agents with all that setup's options give them: a key of KMS, CloudWatch Logs, a topic to tell, a fleet to shut off; and
 //! uploads in parts.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dayfly_shared::job::JobSettings;
 use dayfly_tests::aws::Trouble;
-use dayfly_tests::{Instances, Layout, content};
+use dayfly_tests::listener::{Said, listen};
+use dayfly_tests::{Instances, Layout, content, short_lease};
 use serde_json::json;
 
 use crate::court::in_court;
@@ -26,8 +30,27 @@ fn with_all_options(page: Page, whom: Whom, place: &str, isolate: &[&str], other
         aws.add_dayfly_image(env!("CARGO_PKG_VERSION"));
         let made = aws.query("sns", "CreateTopic", &[("Name", "jobs")]);
         assert_eq!(made.field("TopicArn"), Some(TOPIC), "{}", made.body);
+        // Two webhooks whose URLs are secrets, in each of the two services.
+        let hook = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&hook);
+        let url = listen(move |asked| {
+            heard.lock().unwrap_or_else(PoisonError::into_inner).push(asked.path.clone());
+            Said::new(200, "ok")
+        });
+        let parameter = json!({ "Name": "/dayfly/hook", "Value": format!("{url}/one\n"), "Type": "SecureString" });
+        let secret =
+            json!({ "Name": "dayfly/hooks", "SecretString": json!({ "other": format!("{url}/other") }).to_string() });
+        for (service, target, asked) in
+            [("ssm", "AmazonSSM.PutParameter", parameter), ("secretsmanager", "secretsmanager.CreateSecret", secret)]
+        {
+            let made = aws.ask(service, target, &asked);
+            assert_eq!(made.status, 200, "{}", made.body);
+        }
+        let notify = ["ssm:/dayfly/hook", "secretsmanager:dayfly/hooks#other"];
+        let notify = notify.map(|text| text.parse().expect("an address")).into();
         let all = ["--kms-key", &key, "--fleet-shut-off", "--cloudwatch", GROUP, "--notify", TOPIC];
-        let options = [&all[..], isolate].concat();
+        let secrets = ["--secrets", "ssm:/dayfly/*", "--secrets", "secretsmanager:dayfly/hooks"];
+        let options = [&all[..], &secrets, isolate].concat();
         let crew = court.crew(place, &options).await;
         crew.sets(&[&["setup", place][..], &options].concat()).await.expect(0, &["made      role"]);
         // The record is read with the key that it was written with.
@@ -36,7 +59,9 @@ fn with_all_options(page: Page, whom: Whom, place: &str, isolate: &[&str], other
         // One output of three parts, of which the second is refused once: what went up is dropped, and begun anew.
         let inputs = [("in0.dat", 17 << 20), ("in1.dat", 100), ("in2.dat", 5000)];
         let inputs = inputs.map(|(name, bytes)| (name.to_owned(), content::of(name, bytes)));
-        let mut job = Layout::of(inputs).bucket(BUCKET).prefix("jobs/one").lay_out(world).await;
+        let settings = JobSettings { notify, ..short_lease() };
+        let mut job =
+            Layout::of(inputs).settings(Some(settings)).bucket(BUCKET).prefix("jobs/one").lay_out(world).await;
         let part = Trouble::with("s3", "PutObject").containing("partNumber=2").times(1);
         let part = aws.set(part.refused("InvalidRequest", "not this part, by the test"));
         let url = job.url();
@@ -51,6 +76,9 @@ fn with_all_options(page: Page, whom: Whom, place: &str, isolate: &[&str], other
         assert!(streams["logStreams"].as_array().is_some_and(|all| all.len() >= 2), "{streams:#}");
         job.finish(&[]).await;
         assert!(aws.calls_of("sns", "Publish").iter().any(|call| call.status == Some(200)), "the topic was not told");
+        let mut told = hook.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        told.sort();
+        assert_eq!(told, ["/one", "/other"]);
         forbidden::to_agents(&crew, whom, BUCKET, "jobs/one/", others);
         forbidden::to_people(&crew, BUCKET);
     });

@@ -1,9 +1,25 @@
 //! What containers get, and what they leave.
 
+use std::path::{Path, PathBuf};
+
 use dayfly_shared::store::StoreExt;
+use dayfly_tests::listener::{Said, listen};
+use serde_json::json;
 
 use super::podman::{Podman, TOOLS};
 use super::{fetch, file, in_containers, inputs, read, seed};
+
+/// The file of this name, below a folder.
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+        let path = entry.path();
+        // What the engine stores is not looked through.
+        match entry.file_type().ok()?.is_dir() && !path.ends_with("podman") {
+            true => find(&path, name),
+            false => path.ends_with(name).then_some(path),
+        }
+    })
+}
 
 in_containers! {
     /// Whatever the inputs are called; one of them is called as its output is.
@@ -83,6 +99,44 @@ in_containers! {
         let mut agent = podman.agent("one").start();
         agent.ended().await.expect(0, &[]);
         assert_eq!(read(&fetch(podman.world).await, "out/x"), "eth0\nlo\nkey\nx\n");
+    }
+
+    /// A secret of several lines is in the container's environment, and on no command line of the machine meanwhile.
+    async fn a_secret_is_on_no_command_line(podman: &Podman<'_>) {
+        let list = file(podman.world, "list.txt", "x\n");
+        let ssm = listen(|asked| {
+            let parameter = json!({ "Parameter": { "Value": "hush line one\nhush line two\n" } });
+            let is_right = asked.headers.get("x-amz-target").is_some_and(|target| target == "AmazonSSM.GetParameter")
+                && asked.body.contains("/dayfly/key");
+            if is_right { Said::new(200, parameter.to_string()) } else { Said::new(500, "") }
+        });
+        let script = "touch $0/waits; while [ ! -e $0/go ]; do sleep 0.1; done; echo \"$KEY\"; echo \"$KEY\" > $0/key; env | grep -c ^AWS > $0/n";
+        let job = seed(podman.world, &[
+            "--tasks", &list, "--image", TOOLS, "--secret", "KEY=ssm:/dayfly/key", "--", "/bin/sh", "-c", script, "{output_dir}",
+        ]).await;
+        let mut agent = podman.agent("one").env("AWS_ENDPOINT_URL_SSM", &ssm).start();
+        let waits = || find(podman.world.folder(), "waits");
+        podman.world.until("the container runs", async || {
+            assert!(agent.runs(), "{}", agent.said());
+            waits().is_some()
+        })
+        .await;
+        let lines = std::fs::read_dir("/proc").expect("/proc").flatten();
+        let lines = lines.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+        let told: Vec<String> = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).collect();
+        assert!(told.iter().any(|line| line.contains("--env KEY ")), "the client hands it on by name: {told:#?}");
+        assert!(!told.iter().any(|line| line.contains("hush line")), "{told:#?}");
+        std::fs::write(waits().expect("its folder").with_file_name("go"), "").expect("a file");
+        agent.ended().await.expect(0, &[]);
+        let results = fetch(podman.world).await;
+        assert_eq!(read(&results, "out/x/key"), "hush line one\nhush line two\n\n");
+        // The container has no credentials but that one secret.
+        assert_eq!(read(&results, "out/x/n"), "1\n", "AWS_EC2_METADATA_DISABLED alone");
+        for entry in job.store().list_all(&job.location.key("logs/")).await.expect("a listing") {
+            let (_, log) = job.store().read(&entry.key).await.expect("a read").expect("a log");
+            let log = String::from_utf8_lossy(&log);
+            assert!(!log.contains("hush") && (!entry.key.ends_with(".log") || log.contains("***")), "{}: {log}", entry.key);
+        }
     }
 
     async fn a_folder_of_outputs_has_what_is_expected(podman: &Podman<'_>) {

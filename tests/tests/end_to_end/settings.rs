@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use dayfly_tests::terminal::Terminal;
 use dayfly_tests::{World, on_endpoint};
 use serde_json::Value;
 
@@ -61,6 +62,43 @@ on_endpoint! {
         world.dayfly(&["config", "list"]).await.expect(0, &["play\nwork"]);
         world.dayfly(&["status", "--settings", "wrok"]).await.expect(2, &["no profile 'wrok'", "play, work"]);
         world.dayfly(&["config", "save", "../x", "s3://test-bucket/b"]).await.expect(2, &["no name for a profile"]);
+    }
+
+    /// Of several profiles somebody at a terminal chooses, and nobody else is asked.
+    async fn several_profiles_are_asked_for(world: &World) {
+        let job = "s3://test-bucket/job";
+        world.dayfly(&["seed", job, "--demo"]).await.expect(0, &[]);
+        world.dayfly(&["config", "save", "work", job]).await.expect(0, &[]);
+        world.dayfly(&["config", "save", "play", "s3://test-bucket/play"]).await.expect(0, &[]);
+        let Some(terminal) = Terminal::open(world, 100, 40) else { return };
+        let sees = async |words: &str| world.until(words, async || terminal.screen().contains(words)).await;
+        terminal.enter("dayfly status; echo first $?");
+        sees("Which profile of settings? [1-2]").await;
+        let screen = terminal.screen();
+        assert!(screen.contains("  1  play") && screen.contains("  2  work"), "{screen}");
+        terminal.enter("3");
+        sees("there is no '3'").await;
+        terminal.enter("2");
+        sees("first 0").await;
+        assert!(terminal.screen().contains("3 of 10 done"), "{}", terminal.screen());
+        terminal.enter("clear; dayfly status; echo second $?");
+        sees("[1-2]").await;
+        terminal.enter("work");
+        sees("second 0").await;
+        // Nobody wants to say; nobody is to be asked; what the command line names needs no profile.
+        terminal.enter("clear; dayfly status; echo third $?");
+        sees("[1-2]").await;
+        terminal.enter("");
+        sees("third 2").await;
+        assert!(terminal.screen().contains("--settings: play, work"), "{}", terminal.screen());
+        for (option, code) in [("--yes", "fourth"), ("--json", "fifth")] {
+            terminal.enter(&format!("clear; dayfly status {option}; echo {code} $?"));
+            sees(&format!("{code} 2")).await;
+            assert!(!terminal.screen().contains("[1-2]"), "{}", terminal.screen());
+        }
+        terminal.enter(&format!("clear; dayfly status {job}; echo sixth $?"));
+        sees("sixth 0").await;
+        world.dayfly(&["status"]).await.expect(2, &["which job?", "--settings: play, work"]);
     }
 
     async fn files_hold_no_secrets_and_nothing_unknown(world: &World) {

@@ -71,6 +71,38 @@ on_endpoint! {
         job.finish(&[]).await;
     }
 
+    /// The bell rings, and the desktop's program, or else the terminal, is told, once the screen is left.
+    async fn who_watches_is_told(world: &World) {
+        let mut job = Layout::new(3).lay_out(world).await;
+        let Some(terminal) = Terminal::open(world, 100, 30) else { return };
+        let (written, shown) = (world.folder().join("written"), world.folder().join("shown"));
+        std::fs::create_dir(world.folder().join("bin")).expect("a folder");
+        let program = world.folder().join("bin/notify-send");
+        std::fs::write(&program, format!("#!/bin/sh\nprintf '%s|' \"$@\" > {}\n", shown.display())).expect("a program");
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a program");
+        terminal.record(&written);
+        terminal.enter(&format!("dayfly watch {} --notify bell --notify desktop; echo code $?", job.url()));
+        world.until("the screen", async || terminal.modes().0 && terminal.screen().contains("0 of 3 done")).await;
+        let said = || String::from_utf8_lossy(&std::fs::read(&written).unwrap_or_default()).into_owned();
+        assert!(!said().contains('\x07'), "nobody is told before the end");
+        job.agent("one").start().ended().await.expect(0, &[]);
+        world.until("the end", async || terminal.screen().contains("code 0")).await;
+        // tmux hands it on, wrapped, where it is set up so.
+        let notice = "\x1bPtmux;\x1b\x1b]9;dayfly: s3://test-bucket/job/ is over: 3 of 3 done\x07\x1b\\";
+        let left = said().find("\x1b[?1049l").expect("the screen is left");
+        let after = said().split_off(left);
+        assert!(after.contains(&format!("\x07{notice}")), "{after:?}");
+        // Where the session has a desktop, its program is asked instead.
+        terminal.enter(&format!("PATH={}/bin:$PATH DISPLAY=:7 dayfly watch {} --notify desktop; echo next $?", world.folder().display(), job.url()));
+        world.until("the end", async || terminal.screen().contains("next 0")).await;
+        let told = std::fs::read_to_string(&shown).expect("what the program was told");
+        assert_eq!(told, "--app-name|dayfly|--|dayfly|s3://test-bucket/job/ is over: 3 of 3 done|");
+        assert_eq!(said().matches("]9;dayfly").count(), 1);
+        // Without a terminal nobody can be rung for, and that is said.
+        world.dayfly(&["watch", &job.url(), "--notify", "bell"]).await.expect(0, &["nobody could be told here"]);
+        job.finish(&[]).await;
+    }
+
     /// Ctrl-C ends the watching and nothing else.
     async fn a_screen_is_left_on_ctrl_c(world: &World) {
         let job = Layout::new(3).unwatched().lay_out(world).await;

@@ -14,6 +14,7 @@ use rustix::fs::statvfs;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 
+use super::mask::Mask;
 use super::outcome::{self, Why};
 use super::{Capture, Program, Room, environment};
 use crate::processor::{Failure, TaskIo, on_disk};
@@ -41,6 +42,8 @@ pub struct Launch {
     pub stdout: Option<PathBuf>,
     /// The container that it starts.
     pub container: Option<Containment>,
+    /// Its secrets, by the names of variables: a container's came with its order.
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// A container that a program starts: an engine's client, which runs as the agent.
@@ -151,6 +154,8 @@ impl Program {
         for (name, value) in credentials {
             environment.entry(name).or_insert(value);
         }
+        let mut masks = [(); 2].map(|()| Mask::new(launch.secrets.values()));
+        environment.extend(launch.secrets);
         let mut order = Order {
             argv: launch.argv,
             folder: launch.folder,
@@ -193,8 +198,8 @@ impl Program {
                 biased;
                 deadline = task.drained(), if drained.is_none() => drained = Some(deadline),
                 () = done(&mut shipping) => shipping = None,
-                piece = stdout.read() => log.write(&piece),
-                piece = stderr.read() => log.write(&piece),
+                piece = stdout.read() => log.write(&masks[0].pass(piece)),
+                piece = stderr.read() => log.write(&masks[1].pass(piece)),
                 () = clock.sleep(wake.since(now)) => {}
             }
             let now = clock.now().at;
@@ -225,6 +230,7 @@ impl Program {
                 next_log = now.after(pause);
             }
         }
+        masks.iter_mut().for_each(|mask| log.write(&mask.rest()));
         // The whole of it follows.
         drop(shipping);
         if let Some(child) = &mut running.child {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::bucket;
 use super::document::{Arns, dns_suffix, document};
+use super::secrets;
 
 /// Who may be the role: EC2, for its instances.
 pub fn trust(deployment: &Deployment) -> Value {
@@ -80,6 +81,7 @@ fn options(deployment: &Deployment, arns: &Arns<'_>, statements: &mut Vec<Value>
     if let Some(topic) = &deployment.notify_topic {
         statements.push(json!({ "Sid": "Notify", "Effect": "Allow", "Action": "sns:Publish", "Resource": topic }));
     }
+    statements.extend(secrets::statements(deployment, arns));
     if let Some(repository) = &deployment.ecr_repository {
         registry(arns, repository, deployment.ecr_push, statements);
     }
@@ -135,11 +137,22 @@ mod tests {
             fleet_shut_off: true,
             log_group: Some("/g".to_owned()),
             notify_topic: Some("arn:aws:sns:us-east-1:123456789012:t".to_owned()),
+            secrets: vec!["secretsmanager:a".to_owned(), "ssm:/b".to_owned()],
             ecr_repository: Some("r".to_owned()),
             ecr_push: true,
             ..plain
         };
-        let added = ["Key", "FleetShutOff", "Logs", "Notify", "RegistryLogin", "RegistryPull", "RegistryPush"];
+        let added = [
+            "Key",
+            "FleetShutOff",
+            "Logs",
+            "Notify",
+            "Parameters",
+            "Secrets",
+            "RegistryLogin",
+            "RegistryPull",
+            "RegistryPush",
+        ];
         assert_eq!(sids(&inline(&all))[4..], added);
     }
 

@@ -14,7 +14,7 @@ use super::document::Arns;
 /// Put once, never again (protocol, "Guarantees").
 const ONCE: [&str; 8] = ["plan/*", "results/*", "failed/*", "out/*", "out*.dat", "store.json", "wheels/*", "images/*"];
 /// Put on condition: that there is none, or that it is still the version that was read.
-const CONDITIONAL: [&str; 8] = [
+const CONDITIONAL: [&str; 9] = [
     "semaphores/*",
     "standby/*",
     "scratch/*",
@@ -23,6 +23,7 @@ const CONDITIONAL: [&str; 8] = [
     "tasklist.txt",
     "completed.txt",
     "failed.txt",
+    "notified/*",
 ];
 /// Of one process alone: put as it likes.
 const FREE: [&str; 3] = ["agents/*", "logs/*", "checkpoints/*"];
@@ -200,6 +201,7 @@ mod tests {
             "checkpoints",
             "wheels",
             "images",
+            "notified",
             "dayfly",
         ] {
             for job in [format!("s3://bucket/jobs/{folder}"), format!("s3://bucket/jobs/a/{folder}/b")] {

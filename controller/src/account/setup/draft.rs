@@ -1,13 +1,17 @@
 //! What a deployment is to be: from the command line, and from its record where it stands.
 
+use std::collections::BTreeSet;
+
 use dayfly_shared::deployment::Deployment;
 use dayfly_shared::job::Location;
+use dayfly_shared::notice::is_topic;
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::SetupArgs;
 use crate::cloud::Identity;
 use crate::failure::{Failure, Result};
 use crate::parts::Parts;
+use crate::policy;
 
 /// The longest name of a deployment: a role's may have 64 characters (IAM user guide, "IAM and AWS STS quotas"), and is
 /// `dayfly-<name>-<region>`.
@@ -55,6 +59,12 @@ pub fn check(args: &SetupArgs) -> Result<()> {
         return Err(Failure::usage(format!("'{topic}' is no topic of SNS"))
             .fix("name it by its ARN: arn:aws:sns:REGION:ACCOUNT:NAME"));
     }
+    if let Some(secret) = args.secrets.iter().find(|secret| !policy::is_secret(secret)) {
+        return Err(Failure::usage(format!("'{secret}' names no secret that rights can be given to")).fix(
+            "write it as ssm:/path/parameter or secretsmanager:NAME, with a * at the end for all whose names so begin, and \
+             without a #KEY",
+        ));
+    }
     if let Some(group) = &args.cloudwatch
         && !is_log_group(group)
     {
@@ -62,13 +72,6 @@ pub fn check(args: &SetupArgs) -> Result<()> {
             .fix("take letters, digits and . - _ / #, 512 at most"));
     }
     Ok(())
-}
-
-/// Of a plain topic: one that is first in, first out wants a group with each message.
-fn is_topic(arn: &str) -> bool {
-    let parts: Vec<&str> = arn.split(':').collect();
-    matches!(parts[..], ["arn", _, "sns", region, account, name]
-        if !region.is_empty() && account.len() == 12 && !name.is_empty() && !name.ends_with(".fifo"))
 }
 
 /// As CreateLogGroup has it (CloudWatch Logs API reference). It goes into ARNs of policies, where a `*` would be a wildcard.
@@ -121,6 +124,14 @@ pub fn draft(
         fleet_shut_off: args.fleet_shut_off || before.as_ref().is_some_and(|d| d.fleet_shut_off),
         log_group: args.cloudwatch.clone().or_else(|| before.as_ref().and_then(|d| d.log_group.clone())),
         notify_topic: args.notify.clone().or_else(|| before.as_ref().and_then(|d| d.notify_topic.clone())),
+        secrets: before
+            .iter()
+            .flat_map(|d| &d.secrets)
+            .chain(&args.secrets)
+            .cloned()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
         ecr_push: args.ecr_push || before.as_ref().is_some_and(|d| d.ecr_push),
         ecr_repository,
         agents: before.as_ref().map(|d| d.agents.clone()).unwrap_or_default(),

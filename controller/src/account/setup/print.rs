@@ -69,6 +69,7 @@ impl Printed {
             "container_repository": deployment.ecr_repository,
             "log_group": deployment.log_group.as_ref().map(|name| json!({ "name": name, "if_made": { "retention_days": log_group::RETENTION_DAYS } })),
             "notify_topic": deployment.notify_topic,
+            "secrets": deployment.secrets,
             "record": format!("{}dayfly/deployment.json", deployment.place),
             "tags": tags,
         });

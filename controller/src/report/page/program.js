@@ -293,6 +293,10 @@
     plots = [];
     zoom = null;
     $("job").textContent = data.job;
+    if (data.console) {
+      $("console").href = data.console;
+      $("console").hidden = false;
+    }
     $("state").textContent = `${data.state}; as of ${moment(Date.parse(data.at))}`;
     $("foot").textContent = `written by dayfly ${data.version} from the bucket alone; times are those of the agents' clocks, in UTC`;
     summary();

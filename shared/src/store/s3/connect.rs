@@ -1,7 +1,6 @@
 //! From settings to a client of the SDK: where the endpoint, the region and the credentials come from.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use super::http;
 use super::time::SdkClock;
 use crate::clock::Clock;
 use crate::store::{Result, StoreError, StoreErrorKind};
+use crate::url::{host, is_loopback};
 
 /// The region where none is configured: the one whose endpoint answers for buckets of every region by naming theirs.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -243,20 +243,7 @@ fn check(settings: &S3Settings, endpoint: Option<&str>) -> Result<()> {
 /// Whether bodies need no signature of their own on the way to this endpoint: TLS guards them, or they never leave the
 /// machine. Their CRC-32 is in a signed header either way. (SHA-256 of every byte costs as much as all else together.)
 pub(super) fn guards_bodies(url: &str) -> bool {
-    if url.starts_with("https://") {
-        return true;
-    }
-    let host = host(url);
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    address.parse::<IpAddr>().map_or(host == "localhost", |address| address.is_loopback())
-}
-
-/// A URL's host, in lower case.
-fn host(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-    host.map_or(authority, |(host, _)| host).to_ascii_lowercase()
+    url.starts_with("https://") || is_loopback(url)
 }
 
 /// Whether buckets go into the path: for every endpoint that is not AWS's own. Addresses and `localhost` have no

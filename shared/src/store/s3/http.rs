@@ -22,7 +22,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 const POOL_IDLE: Duration = Duration::from_secs(15);
 
 /// What to do where no CA certificate is found.
-pub(super) const NO_CA_ROOTS: &str = "no CA certificates were found on this machine, so no https server can be \
+pub(crate) const NO_CA_ROOTS: &str = "no CA certificates were found on this machine, so no https server can be \
     trusted; install the package ca-certificates, or set SSL_CERT_FILE to a PEM file of CA certificates";
 
 /// A client whose clones share one pool of connections.
@@ -34,7 +34,7 @@ pub(super) fn client() -> SharedHttpClient {
 }
 
 /// Whether this machine trusts anybody.
-pub(super) fn have_ca_roots() -> bool {
+pub(crate) fn have_ca_roots() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| !rustls_native_certs::load_native_certs().certs.is_empty())
 }

@@ -1,0 +1,185 @@
+//! Telling an end, once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::join_all;
+
+use super::{Address, Notice, NoticeRecord, NoticeState, Told};
+use crate::backoff::Backoff;
+use crate::bucket::{JobBucket, age};
+use crate::clock::Clock;
+use crate::ids::Nonce;
+use crate::job::SCHEMA;
+use crate::records::Summary;
+use crate::rng::Dice;
+use crate::store::{Condition, ETag, ObjectMeta, Outcome, Result};
+
+/// How often somebody is tried to be told: each try may take some ten seconds, and the machine costs money.
+const TRIES: u32 = 4;
+/// Between two tries, at most, doubling: a service that restarts is back in some seconds.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
+/// How often the record of what was told is tried to be put.
+const PUTS: u32 = 6;
+
+/// An announcement this old is a dead teller's: more than all tries can take (four of twenty seconds, three waits).
+const STALE: Duration = Duration::from_secs(120);
+
+/// Nobody was told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Untold {
+    /// Why, without what is secret.
+    pub why: String,
+    /// Whether another try would come to the same.
+    pub is_final: bool,
+}
+
+/// Tells somebody.
+#[async_trait]
+pub trait Herald: Send + Sync {
+    /// One message.
+    ///
+    /// # Errors
+    /// Why nobody was told.
+    async fn tell(&self, to: &Address, notice: &Notice) -> std::result::Result<(), Untold>;
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// It had been told before.
+    Before(Vec<Told>),
+    /// It was told now.
+    Now(Vec<Told>),
+    /// Somebody is about to.
+    UnderWay,
+}
+
+/// Somebody who tells.
+pub struct Teller {
+    /// By whom it is told.
+    pub herald: Arc<dyn Herald>,
+    /// Who this is, for the record.
+    pub me: String,
+    /// How old a summary has to be before it is told by somebody who did not see the end: who did goes first.
+    pub after: Duration,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Waits and nonces.
+    pub dice: Arc<dyn Dice>,
+}
+
+impl Teller {
+    /// Tells the end of a job, unless somebody else has or is about to.
+    ///
+    /// # Errors
+    /// A store that refuses.
+    pub async fn tell(&self, job: &JobBucket, to: &[Address], notice: &Notice) -> Result<Telling> {
+        let (key, nonce) = (job.keys.notice(&notice.summary), self.dice.nonce());
+        let condition = match job.notice(&notice.summary).await? {
+            Some((record, _)) if record.state == NoticeState::Sent => return Ok(Telling::Before(record.told)),
+            Some((_, meta)) if is_stale(&meta) => Condition::Update(meta.etag),
+            Some(_) => return Ok(Telling::UnderWay),
+            None if self.may_begin(job).await? => Condition::Create,
+            None => return Ok(Telling::UnderWay),
+        };
+        let record = |state, told| NoticeRecord {
+            schema: SCHEMA,
+            state,
+            by: self.me.clone(),
+            at: self.clock.now().wall,
+            nonce,
+            told,
+        };
+        let announced = job.put_json(&key, &record(NoticeState::Sending, Vec::new()), &condition).await?;
+        let etag = match announced {
+            Outcome::Applied(etag) => etag,
+            Outcome::Rejected(_) => return Ok(Telling::UnderWay),
+            // It may stand: then nobody else tells.
+            Outcome::Unknown(_) => match self.own(job, &notice.summary, nonce).await? {
+                Some(etag) => etag,
+                None => return Ok(Telling::UnderWay),
+            },
+        };
+        let told: Vec<Told> = join_all(to.iter().map(|address| self.tell_one(address, notice))).await;
+        // Who looks on later may not be able to tell what an agent can: the next one tries.
+        if !self.after.is_zero() && told.iter().any(|one| one.error.is_some()) {
+            return Ok(Telling::Now(told));
+        }
+        self.write_down(job, &key, &record(NoticeState::Sent, told.clone()), etag, &notice.summary).await?;
+        Ok(Telling::Now(told))
+    }
+
+    async fn may_begin(&self, job: &JobBucket) -> Result<bool> {
+        if self.after.is_zero() {
+            return Ok(true);
+        }
+        let meta = job.store().head(&job.keys.summary()).await?;
+        Ok(meta.and_then(|meta| age(meta.served, meta.modified)).is_some_and(|age| age >= self.after))
+    }
+
+    /// The version of the announcement, where it is this teller's own.
+    async fn own(&self, job: &JobBucket, summary: &Summary, nonce: Nonce) -> Result<Option<ETag>> {
+        let standing = job.notice(summary).await?;
+        Ok(standing.filter(|(record, _)| record.nonce == nonce).map(|(_, meta)| meta.etag))
+    }
+
+    async fn tell_one(&self, to: &Address, notice: &Notice) -> Told {
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let mut error = None;
+        for left in (0..TRIES).rev() {
+            match self.herald.tell(to, notice).await {
+                Ok(()) => {
+                    tracing::info!(to = to.shown(), "the job's end was told");
+                    error = None;
+                    break;
+                }
+                Err(untold) => {
+                    tracing::warn!(to = to.shown(), why = untold.why, left, "the job's end could not be told");
+                    error = Some(untold.why);
+                    if untold.is_final {
+                        break;
+                    }
+                }
+            }
+            if left > 0 {
+                self.clock.sleep(backoff.next(&*self.dice)).await;
+            }
+        }
+        Told { to: to.shown(), error }
+    }
+
+    async fn write_down(
+        &self,
+        job: &JobBucket,
+        key: &str,
+        record: &NoticeRecord,
+        mut etag: ETag,
+        summary: &Summary,
+    ) -> Result<()> {
+        let mut backoff = Backoff::default();
+        for _ in 0..PUTS {
+            if let Outcome::Applied(_) = job.put_json(key, record, &Condition::Update(etag)).await? {
+                return Ok(());
+            }
+            self.clock.sleep(backoff.next(&*self.dice)).await;
+            match job.notice(summary).await? {
+                // A put without an answer was applied.
+                Some((standing, _)) if standing.state == NoticeState::Sent => return Ok(()),
+                Some((standing, meta)) if standing.nonce == record.nonce => etag = meta.etag,
+                // This teller was taken for dead.
+                _ => break,
+            }
+        }
+        tracing::warn!(key, "that the job's end was told could not be written down; it may be told again");
+        Ok(())
+    }
+}
+
+/// Whether an announcement is so old that its teller is dead. Both times are of the store, out of one answer.
+fn is_stale(meta: &ObjectMeta) -> bool {
+    age(meta.served, meta.modified).is_some_and(|age| age > STALE)
+}
