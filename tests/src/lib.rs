@@ -16,6 +16,7 @@ pub mod job;
 pub mod listener;
 pub mod metadata;
 pub mod orphans;
+pub mod page;
 pub mod policy;
 pub mod program;
 pub mod programs;
