@@ -14,6 +14,7 @@ use crate::failure::Result;
 use crate::human;
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
+use crate::report::{self, Spent};
 
 /// Lines of each kind that are shown without `--all`: what fits on a screen together.
 const SHOWN: usize = 12;
@@ -28,8 +29,16 @@ pub async fn command(parts: &Parts, args: &StatusArgs) -> Result<Exit> {
     let snapshot = observer.look().await?;
     #[cfg(feature = "ec2")]
     cap::keep(parts, &snapshot).await?;
+    let spent = match args.cost {
+        true => {
+            Some(report::spent(parts, observer.job(), &observer.job().agents().await?, parts.clock.now().wall).await?)
+        }
+        // What dayfly cost found last lies in the bucket.
+        false if snapshot.state == JobState::Over => report::noted(observer.job()).await?,
+        false => None,
+    };
     let shown = if args.all { usize::MAX } else { SHOWN };
-    parts.output().result(&StatusReport { snapshot: &snapshot, now: parts.clock.now().wall, shown });
+    parts.output().result(&StatusReport { snapshot: &snapshot, now: parts.clock.now().wall, shown, spent });
     Ok(Exit::Done)
 }
 
@@ -41,11 +50,19 @@ pub struct StatusReport<'a> {
     pub now: Timestamp,
     /// Lines of each kind.
     pub shown: usize,
+    /// What it has cost, where somebody asked.
+    pub spent: Option<Spent>,
 }
 
 impl Serialize for StatusReport<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.snapshot.serialize(serializer)
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            #[serde(flatten)]
+            snapshot: &'a Snapshot,
+            spent: Option<&'a Spent>,
+        }
+        Fields { snapshot: self.snapshot, spent: self.spent.as_ref() }.serialize(serializer)
     }
 }
 
@@ -126,6 +143,9 @@ impl fmt::Display for StatusReport<'_> {
             for line in &usage.advice {
                 writeln!(f, "advice   {line}")?;
             }
+        }
+        if let Some(spent) = &self.spent {
+            writeln!(f, "cost     {spent}")?;
         }
         self.running(f)?;
         self.agents(f)?;

@@ -18,8 +18,10 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 
 use crate::clock::Clock;
-use crate::store::chain;
+use crate::store::{Lack, chain};
 
+/// How the error of a call begins that was not sent, as there are no credentials.
+pub const NO_CREDENTIALS: &str = "no credentials: ";
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Credentials are asked for again this long before they expire: those of an instance's role are renewed earlier.
@@ -155,8 +157,11 @@ impl Services {
         {
             return Ok(credentials.clone());
         }
-        let provider = self.credentials.as_ref().ok_or("no credentials are configured")?;
-        let credentials = provider.provide_credentials().await.map_err(|e| format!("no credentials: {}", chain(&e)))?;
+        let provider = self.credentials.as_ref().ok_or_else(|| format!("{NO_CREDENTIALS}none are configured"))?;
+        let credentials = provider.provide_credentials().await.map_err(|e| {
+            let why = Lack::of(&e).map_or_else(|| chain(&e), |lack| lack.why);
+            format!("{NO_CREDENTIALS}{why}")
+        })?;
         let until = credentials.expiry().map_or(now + KEPT, |expiry| expiry - FRESH);
         *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some((credentials.clone(), until));
         Ok(credentials)

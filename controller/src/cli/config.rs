@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
-use super::JobArg;
+use super::{JobArg, local_path};
 
 /// `dayfly config`.
 #[derive(Clone, Debug, Args)]
@@ -51,5 +51,6 @@ pub struct CompletionsArgs {
 #[command(after_help = "Example:\n  dayfly man ~/.local/share/man/man1")]
 pub struct ManArgs {
     /// The folder to write a page for each command to
+    #[arg(value_parser = local_path)]
     pub dir: PathBuf,
 }
