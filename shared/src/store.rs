@@ -33,9 +33,9 @@ pub use memory::MemoryStore;
 pub use patient::Patient;
 pub use probe::{Refused, StoreCheck, probe, store_name};
 #[cfg(feature = "s3")]
-pub(crate) use s3::{NO_CA_ROOTS, have_ca_roots};
+pub use s3::{Lack, S3Settings, S3Store, S3Timeouts, chain, sdk_config};
 #[cfg(feature = "s3")]
-pub use s3::{S3Settings, S3Store, S3Timeouts, chain, sdk_config};
+pub(crate) use s3::{NO_CA_ROOTS, have_ca_roots};
 
 /// An object's entity tag, opaque, without the quotes that HTTP puts around it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
