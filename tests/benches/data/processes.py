@@ -124,7 +124,9 @@ class Timer:
     """A process that times one pass of a loop on request; the protocol is that of agent/benches/xor.rs."""
 
     def __init__(self, command):
-        self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # Numpy asks for huge pages for its own arrays: without these the loops would be measured against another memory.
+        environment = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+        self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
     def __call__(self, what, kernel, offset, size, passes):
         self.process.stdin.write(f"{what} {kernel} {offset} {size} {passes}\n")
