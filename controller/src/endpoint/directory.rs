@@ -203,6 +203,11 @@ mod tests {
         fs::create_dir(root.path().join("new/.hidden")).unwrap();
         let names: Vec<String> = buckets.list().await.unwrap().into_iter().map(|bucket| bucket.name).collect();
         assert_eq!(names, ["one", "two"]);
+        // One that is removed by hand, after it was opened.
+        assert!(buckets.open("two").await.unwrap().is_some() && buckets.exists("two").await.unwrap());
+        fs::remove_dir_all(root.path().join("new/two")).unwrap();
+        assert!(!buckets.exists("two").await.unwrap());
+        fs::create_dir(root.path().join("new/two")).unwrap();
         assert_eq!(buckets.delete("one").await.unwrap(), Deleted::NotEmpty);
         store.delete("a/b", None).await.unwrap();
         assert_eq!(buckets.delete("one").await.unwrap(), Deleted::Gone);

@@ -7,7 +7,8 @@ use dayfly_controller::endpoint::{
 };
 use dayfly_shared::rng::StdDice;
 use dayfly_shared::store::conformance::{self, Finding, Scope};
-use dayfly_shared::store::{MemoryStore, S3Settings, Store, StoreExt};
+use dayfly_shared::store::digest::Digest;
+use dayfly_shared::store::{Attributes, Condition, MemoryStore, Outcome, S3Settings, Store, StoreErrorKind, StoreExt};
 
 use crate::rig::*;
 
@@ -44,6 +45,44 @@ async fn over_a_directory() {
     let buckets = BucketDirectory::new(root.path(), clock()).unwrap();
     buckets.create(BUCKET).await.unwrap();
     assert_conforms(&serve_buckets(buckets, keys()).await).await;
+}
+
+/// They are hashed two at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_bodies_put_at_once_have_their_own_tags() {
+    let root = tempfile::tempdir().unwrap();
+    let buckets = BucketDirectory::new(root.path(), clock()).unwrap();
+    buckets.create(BUCKET).await.unwrap();
+    let endpoint = serve_buckets(buckets, keys()).await;
+    let store = client(&endpoint).await;
+    let bodies: Vec<_> = (0..12).map(|n| (format!("k{n}"), noise(300_000 + n * 170_001))).collect();
+    let plain = Attributes::default();
+    let puts = bodies.iter().map(|(key, body)| store.put(key, body.clone(), &plain, &Condition::Create));
+    let tags = futures::future::join_all(puts).await;
+    for ((key, body), tag) in bodies.iter().zip(tags) {
+        assert_eq!(tag.unwrap(), Outcome::Applied(Digest::of(body).etag()), "{key}");
+        assert_eq!(store.get(key, None).await.unwrap().unwrap().bytes().await.unwrap(), body, "{key}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_is_removed_by_hand_is_gone_until_it_is_made_again() {
+    let root = tempfile::tempdir().unwrap();
+    let buckets = BucketDirectory::new(root.path(), clock()).unwrap();
+    buckets.create(BUCKET).await.unwrap();
+    let endpoint = serve_buckets(buckets, keys()).await;
+    let store = client(&endpoint).await;
+    create(&store, "k", "text").await;
+    std::fs::remove_dir_all(root.path().join(BUCKET)).unwrap();
+    let (plain, body) = (Attributes::default(), noise(300_000));
+    let put = store.put("k", body.clone(), &plain, &Condition::Create).await.unwrap_err();
+    let get = store.get("k", None).await.map(|_| ()).unwrap_err();
+    let list = store.list_all("").await.unwrap_err();
+    for error in [put, get, list] {
+        assert_eq!(error.kind, StoreErrorKind::NoSuchBucket, "{error}");
+    }
+    std::fs::create_dir(root.path().join(BUCKET)).unwrap();
+    assert!(matches!(store.put("k", body, &plain, &Condition::Create).await.unwrap(), Outcome::Applied(_)));
 }
 
 /// The faults that the endpoint offers are ones that the suite finds.
