@@ -105,7 +105,7 @@ everywhere! {
     async fn the_first_input_is_fetched_while_the_claim_is_checked(world: &World) {
         let mut job = Layout::new(3).lay_out(world).await;
         let proxy = world.proxy(1).await;
-        let gate = proxy.hold(Rule::on(Method::HEAD).key_has("/results/").after(1).times(1));
+        let gate = proxy.hold(Rule::on(Method::HEAD).key_has("/results/").after(1));
         let mut agent = job.agent("one").through(&proxy).start();
         world.held(&mut agent, &gate).await;
         job.until("its input was asked for", async |_| fetched(&proxy).len() == 2).await;
