@@ -53,8 +53,7 @@ impl Relay {
         while self.0.len() > BEHIND {
             self.join(agent).await;
         }
-        // What is left of the plan takes a search: one is enough, when this chunk is closed.
-        if !agent.board().is_next_at_hand(agent.now().at) {
+        if !agent.board().may_go_on(agent.now().at) {
             self.end(agent).await;
         }
     }

@@ -2,10 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use dayfly_shared::job::JobSettings;
 use dayfly_shared::records::{AttemptEnd, LeaseState, TenureEnd};
-use dayfly_tests::{Gate, Layout, Proxy, Rule, World, content, everywhere};
+use dayfly_tests::{Gate, Layout, Proxy, Rule, World, content, everywhere, short_lease};
 use hyper::Method;
 use rustix::process::Signal;
+
+/// Made for one agent: it needs one listing for all of a small job. (Of a fleet, each goes along a lane, and searches at its
+/// end, when its last chunk is closed.)
+fn for_one() -> JobSettings {
+    JobSettings { agents: 1, ..short_lease() }
+}
 
 /// Holds the put of one output.
 fn hold_output(proxy: &Proxy, name: &str) -> Gate {
@@ -22,7 +29,7 @@ everywhere! {
     /// While a chunk's last output is still going up, the next chunk is claimed, done and closed. Behind the one whose output
     /// hangs there is one at a time.
     async fn the_next_chunk_is_claimed_beside_the_last_upload(world: &World) {
-        let mut job = Layout::new(5).lay_out(world).await;
+        let mut job = Layout::new(5).settings(Some(for_one())).lay_out(world).await;
         let proxy = world.proxy(1).await;
         let gate = hold_output(&proxy, "out3.dat");
         let mut agent = job.agent("one").through(&proxy).start();
@@ -47,7 +54,7 @@ everywhere! {
     /// Told to stop with one chunk's output on its way and another's task at work: the one is finished, the other is given
     /// back at the deadline, and nothing is begun.
     async fn both_chunks_of_a_slot_are_let_go_at_a_drain(world: &World) {
-        let mut job = Layout::new(6).lay_out(world).await;
+        let mut job = Layout::new(6).settings(Some(for_one())).lay_out(world).await;
         let proxy = world.proxy(1).await;
         let output = hold_output(&proxy, "out3.dat");
         // Whichever comes after it.
@@ -67,7 +74,8 @@ everywhere! {
         assert_eq!(fetched(&proxy), before, "nothing was begun after the signal");
         for (chunk, semaphore) in job.bucket.held().await.expect("the semaphores") {
             assert_eq!(semaphore.state, LeaseState::Released, "{chunk}");
-            assert_eq!(semaphore.attempts.iter().map(|a| a.end).collect::<Vec<_>>(), [AttemptEnd::Preempted]);
+            // Its input was on its way: for a task at work, or still for one to come.
+            assert!(semaphore.attempts.iter().all(|a| a.end == AttemptEnd::Preempted), "{:?}", semaphore.attempts);
         }
         input.open();
         job.agent("second").start().ended().await.expect(0, &[]);
@@ -97,7 +105,7 @@ everywhere! {
     async fn the_first_input_is_fetched_while_the_claim_is_checked(world: &World) {
         let mut job = Layout::new(3).lay_out(world).await;
         let proxy = world.proxy(1).await;
-        let gate = proxy.hold(Rule::on(Method::HEAD).key_has("/results/").after(1).times(1));
+        let gate = proxy.hold(Rule::on(Method::HEAD).key_has("/results/").after(1));
         let mut agent = job.agent("one").through(&proxy).start();
         world.held(&mut agent, &gate).await;
         job.until("its input was asked for", async |_| fetched(&proxy).len() == 2).await;

@@ -50,9 +50,12 @@ impl Board {
         if self.goes_round() { self.go_round(draw, now) } else { self.sample(draw, now) }
     }
 
-    /// Whether there is a chunk to claim without a search: one that was promised, or was free when last listed.
-    pub fn is_next_at_hand(&mut self, now: Moment) -> bool {
-        self.promise().is_some() || (!self.is_stale(now) && self.first_free().is_some())
+    /// Whether a slot may look for its next chunk already while its last one is being closed: one was promised, or was free
+    /// when last listed. Where nobody said for how many agents, also whenever one is left; at its lane's end a fleet is near the
+    /// job's, and a search that finds nothing would be made again after the close.
+    pub fn may_go_on(&mut self, now: Moment) -> bool {
+        let at_hand = self.promise().is_some() || (!self.is_stale(now) && self.first_free().is_some());
+        at_hand || (!self.ring.has_lanes() && (self.closed_count() as usize) + self.mine.len() < self.total() as usize)
     }
 
     /// Whether what was listed is too old to choose from. Where others go along lanes they have been everywhere within a
