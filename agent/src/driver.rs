@@ -15,6 +15,7 @@ mod fleet;
 mod keeper;
 mod plan_shelf;
 mod refresher;
+mod relay;
 mod seat;
 mod slot;
 mod suspicion;
@@ -40,6 +41,7 @@ use crate::processor::Processor;
 
 pub use boot::run;
 pub use first_look::FirstLook;
+pub use relay::BEHIND;
 
 /// The stores that an agent works with.
 pub trait Stores: Send + Sync {

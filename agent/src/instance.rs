@@ -1,6 +1,7 @@
 //! The machine that an agent runs on: signals, usage, and, on EC2, its metadata, its notices, its lifetime and its end.
 
 mod console;
+mod engine;
 mod gauge;
 #[cfg(feature = "s3")]
 mod imds;
@@ -17,6 +18,7 @@ use futures::try_join;
 use serde::Deserialize;
 
 pub use console::Console;
+pub use engine::Engine;
 pub use gauge::ProcGauge;
 #[cfg(feature = "s3")]
 pub use imds::Imds;
@@ -65,6 +67,7 @@ pub fn here() -> Machine {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Machine {
         host,
+        engine: Engine::here().map(|engine| engine.words),
         pid: std::process::id(),
         cores: std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()),
         memory_bytes: gauge::machine_memory(),

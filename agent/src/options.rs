@@ -18,7 +18,7 @@ use dayfly_shared::store::{S3Settings, S3Timeouts};
 use futures::join;
 
 use crate::driver::Settings;
-use crate::instance::{Console, Imds, InstanceMetadata, here, machine};
+use crate::instance::{Console, Engine, Imds, InstanceMetadata, here, machine};
 use crate::processor::PART_BYTES;
 use crate::supervisor::User;
 
@@ -53,7 +53,7 @@ pub struct Options {
     /// The job, as s3://BUCKET/PREFIX
     #[arg(long, env = "DAYFLY_JOB", value_name = "URL", help_heading = "Job")]
     job: Option<Location>,
-    /// This agent's name in keys and logs [default: the host's name]
+    /// This agent's name in keys and logs [default: that of the engine's job, or the host's]
     #[arg(long, env = "DAYFLY_NAME", help_heading = "Job")]
     name: Option<String>,
     /// Tasks at once [default: one a core; four a core where they only pass through memory]
@@ -223,7 +223,8 @@ impl Options {
             (_, Some(imds)) => crate::instance::machine(&**imds).await.unwrap_or_else(|_| here()),
             (_, None) => here(),
         };
-        let name = self.name.or(data.name).or_else(|| machine.instance_id.clone()).unwrap_or(machine.host.clone());
+        let name = self.name.or(data.name).or_else(|| machine.instance_id.clone());
+        let name = name.or_else(|| Engine::here()?.name).unwrap_or_else(|| machine.host.clone());
         let me = AgentId::of(&name, dice.nonce());
         let given = self.slots.map(NonZeroU32::get).or(data.slots);
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));

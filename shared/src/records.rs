@@ -335,6 +335,9 @@ pub struct Machine {
     pub host: String,
     /// The process id.
     pub pid: u32,
+    /// The engine that started it, with the engine's own numbers, such as `slurm 1234_3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// The instance, such as `i-0123456789abcdef0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,

@@ -469,3 +469,31 @@ fn an_agent_that_comes_late_is_not_led_along_a_lane_that_is_done() {
     assert!(matches!(board.next(NO_GLANCE, at(1)), Candidate::List(_)));
     assert!(board.sightings().is_empty());
 }
+
+#[test]
+fn what_is_at_hand_takes_no_listing() {
+    let mut board = board(50);
+    assert!(!board.is_next_at_hand(at(0)), "nothing was listed yet");
+    let world = Coverage { results: (1..=48).map(chunk).collect(), ..Coverage::default() };
+    let Candidate::Open(first) = search(&mut board, 3, at(0), 100, &world) else { panic!("two are free") };
+    board.begin(first);
+    assert!(board.is_next_at_hand(at(0)), "the other one was listed");
+    assert!(matches!(board.next(3, at(0)), Candidate::Open(_)));
+    assert!(!board.is_next_at_hand(at(0)), "both were offered");
+}
+
+#[test]
+fn a_lane_goes_on_beside_the_last_upload() {
+    let mut board = Board::new(policy());
+    board.add_cut(std::iter::repeat_n(1, 40), 4);
+    let first = board.first_choice(1).expect("a lane");
+    board.begin(first);
+    assert!(!board.is_next_at_hand(at(0)));
+    board.lead_on(first);
+    assert!(board.is_next_at_hand(at(0)));
+    let next = chunk(first.index + 4);
+    assert_eq!(board.next(0, at(0)), Candidate::Open(next));
+    board.begin(next);
+    board.end_closed(first);
+    assert!(!board.is_next_at_hand(at(0)), "what follows is promised once");
+}

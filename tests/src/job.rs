@@ -1,5 +1,7 @@
 //! A job in a bucket, laid out by hand or seeded, and what its end must look like.
 
+mod planned;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

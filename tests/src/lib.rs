@@ -8,6 +8,7 @@
 
 pub mod aws;
 pub mod browser;
+pub mod commands;
 pub mod content;
 pub mod fabric;
 pub mod instances;
@@ -16,6 +17,7 @@ pub mod job;
 pub mod listener;
 pub mod metadata;
 pub mod orphans;
+pub mod page;
 pub mod policy;
 pub mod program;
 pub mod programs;

@@ -8,21 +8,22 @@ use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::claim::{Board, Policy, Verdict};
 use dayfly_shared::clock::{Moment, Now, Timestamp};
 use dayfly_shared::exit::Exit;
-use dayfly_shared::ids::TaskId;
+use dayfly_shared::ids::{ChunkId, TaskId};
 use dayfly_shared::job::JobSettings;
 use dayfly_shared::plan::{Segment, Task};
 use dayfly_shared::records::{AgentState, RunningTask};
 use dayfly_shared::store::{ETag, Result, Store};
-use tokio::sync::{Notify, RwLock};
+use tokio::sync::{Notify, RwLock, Semaphore};
 
 use super::fleet::ShutOff;
 use super::plan_shelf::PlanShelf;
 use super::refresher::Refresher;
 use super::seat::Seat;
 use super::suspicion::Suspicion;
+use super::tenure_run::AheadRoom;
 use super::watched::{Watched, Watcher};
 use super::{Ending, Parts, Settings};
-use crate::processor::{PartBudget, Place, Processor};
+use crate::processor::{PartBudget, Place, Processor, SizeHint};
 
 /// What the slots are to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,10 +69,10 @@ pub const PUT_OFF_MOST: u32 = 20;
 /// Counts of one agent.
 #[derive(Debug, Default)]
 pub struct Tally {
-    pub running: BTreeMap<u32, RunningTask>,
+    pub running: BTreeMap<ChunkId, RunningTask>,
     pub done: u64,
     pub failed: u64,
-    /// Slots that hold a chunk or are about to.
+    /// Chunks that are held or about to be.
     pub active: u32,
     pub state: Option<AgentState>,
     /// Since when the job has been seen to be suspended.
@@ -102,6 +103,10 @@ pub struct Agent {
     pub processor: Arc<dyn Processor>,
     /// Room for parts of large objects, for all slots.
     pub part_budget: PartBudget,
+    /// Room for small ones that are fetched ahead.
+    pub ahead_room: AheadRoom,
+    /// What the last input says of the next one's size.
+    pub size_hint: SizeHint,
     pub plan: PlanShelf,
     board: Mutex<Board>,
     tally: Mutex<Tally>,
@@ -110,6 +115,8 @@ pub struct Agent {
     pub search: tokio::sync::Mutex<Option<LastVerdict>>,
     /// Tasks run under it together; an announced task holds it alone.
     pub gate: Arc<RwLock<()>>,
+    /// So many tasks run at once as there are slots, whatever else their tenures are at.
+    pub turns: Semaphore,
     /// One idle slot at a time waits for the world to change.
     pub poll: tokio::sync::Mutex<Seat>,
     pub refresher: tokio::sync::Mutex<Refresher>,
@@ -158,6 +165,7 @@ impl Agent {
             orders: Watched::new(Orders::Work),
             search: tokio::sync::Mutex::new(None),
             gate: Arc::new(RwLock::new(())),
+            turns: Semaphore::new(settings.slots.max(1) as usize),
             poll: tokio::sync::Mutex::new(Seat::default()),
             refresher: tokio::sync::Mutex::new(refresher),
             lingering_at: tokio::sync::Mutex::new(None),
@@ -178,6 +186,8 @@ impl Agent {
             outputs,
             processor,
             part_budget: PartBudget::default(),
+            ahead_room: AheadRoom::default(),
+            size_hint: SizeHint::default(),
         }
     }
 

@@ -195,8 +195,8 @@ fn agree(bucket: &JobBucket, seeded: Option<&JobSettings>, first: Option<&Segmen
 
 async fn work(agent: Arc<Agent>, born: Timestamp) -> Ending {
     let mut slots = JoinSet::new();
-    for index in 0..agent.settings.slots {
-        slots.spawn(slot::run(Arc::clone(&agent), index));
+    for _ in 0..agent.settings.slots {
+        slots.spawn(slot::run(Arc::clone(&agent)));
     }
     let mut beside = JoinSet::new();
     beside.spawn(keeper::run(Arc::clone(&agent), born));

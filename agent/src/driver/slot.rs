@@ -13,8 +13,9 @@ use dayfly_shared::records::{LeaseState, Semaphore, TaskOutcome};
 use dayfly_shared::store::{Result, StoreErrorKind};
 
 use super::agent::{Agent, LastVerdict, Orders};
+use super::relay::Relay;
 use super::watched::Watcher;
-use super::{closing, fleet, refresher, tenure_run};
+use super::{closing, fleet, refresher};
 
 /// What a search came to.
 enum Choice {
@@ -32,8 +33,9 @@ const FIRST_LOOK: Duration = Duration::from_millis(250);
 const SPREAD_MOST: Duration = Duration::from_secs(3);
 
 /// Works until there are orders to end.
-pub async fn run(agent: Arc<Agent>, index: u32) {
+pub async fn run(agent: Arc<Agent>) {
     let mut orders = agent.orders();
+    let mut relay = Relay::default();
     let spread = agent.settings.boot_spread.saturating_mul(agent.job.agents.saturating_sub(1)).min(SPREAD_MOST);
     let spread = agent.parts.dice.up_to(spread);
     wait_or_orders(&agent, &mut orders, spread).await;
@@ -46,7 +48,7 @@ pub async fn run(agent: Arc<Agent>, index: u32) {
                 orders.changed().await;
                 continue;
             }
-            Orders::Drain { .. } | Orders::Halt | Orders::End => return,
+            Orders::Drain { .. } | Orders::Halt | Orders::End => return relay.end(&agent).await,
         }
         // From before the search: a change while it goes on must not be slept through.
         let mut changes = agent.changes();
@@ -64,8 +66,7 @@ pub async fn run(agent: Arc<Agent>, index: u32) {
                 if let Ok(mut seat) = agent.poll.try_lock() {
                     seat.leave(&agent).await;
                 }
-                let over = tenure_run::run(&agent, index, chunk, prior).await;
-                settle(&agent, chunk, over);
+                relay.run(&agent, chunk, prior).await;
             }
             Ok(Choice::Nothing(verdict)) => tokio::select! {
                 biased;
@@ -172,7 +173,7 @@ fn unreadable(agent: &Agent) -> Semaphore {
 }
 
 /// Notes how a tenure ended.
-fn settle(agent: &Agent, chunk: ChunkId, over: TenureOver) {
+pub fn settle(agent: &Agent, chunk: ChunkId, over: TenureOver) {
     let now = agent.now().at;
     agent.board().settle(chunk, &over, now);
     match over {

@@ -1,5 +1,6 @@
 //! One tenure, run: carries out what the state machine asks for and tells it what came of it.
 
+mod ahead;
 mod attempt;
 mod leftovers;
 mod maybe;
@@ -19,9 +20,13 @@ use futures::future::BoxFuture;
 use tokio::sync::OwnedRwLockWriteGuard;
 
 use super::agent::{Agent, Orders};
+use super::relay::Baton;
 use super::watched::Watcher;
 use crate::processor::{OpenUpload, Staged};
+use ahead::Ahead;
 use maybe::Maybe;
+
+pub use ahead::AheadRoom;
 
 /// How long a tenure that gives its chunk back waits for the store before it leaves the rest to the lease's expiry.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(15);
@@ -34,13 +39,13 @@ type Usages = Arc<Mutex<BTreeMap<Attempt, Usage>>>;
 
 struct Running<'a> {
     agent: &'a Arc<Agent>,
-    slot: u32,
     tasks: HashMap<TaskId, Task>,
     semaphore_key: String,
     chunk: ChunkId,
     lease: Maybe<Reply>,
     work: Maybe<Reply>,
     run: Maybe<Ran>,
+    ahead: Ahead,
     isolate: Maybe<OwnedRwLockWriteGuard<()>>,
     alone: Option<OwnedRwLockWriteGuard<()>>,
     staged: Option<Arc<Staged>>,
@@ -49,8 +54,8 @@ struct Running<'a> {
     usages: Usages,
 }
 
-/// Claims the chunk and works on it until the tenure ends.
-pub async fn run(agent: &Arc<Agent>, slot: u32, chunk: ChunkId, prior: Option<Box<Prior>>) -> TenureOver {
+/// Claims the chunk and works on it until the tenure ends; passes the baton when there is nothing left to run.
+pub async fn run(agent: &Arc<Agent>, chunk: ChunkId, prior: Option<Box<Prior>>, baton: &mut Baton) -> TenureOver {
     let tasks = match agent.plan.tasks(chunk).await {
         Ok(tasks) => tasks,
         Err(error) if error.is_passing() => {
@@ -66,13 +71,13 @@ pub async fn run(agent: &Arc<Agent>, slot: u32, chunk: ChunkId, prior: Option<Bo
     let tenure = Tenure::claim(me, nonce, chunk, tasks, agent.policy, prior.map(|p| *p), agent.now());
     let running = Running {
         agent,
-        slot,
         tasks: by_id,
         semaphore_key: agent.plan.semaphore_key(chunk),
         chunk,
         lease: Maybe::none(),
         work: Maybe::none(),
         run: Maybe::none(),
+        ahead: Ahead::default(),
         isolate: Maybe::none(),
         alone: None,
         staged: None,
@@ -80,7 +85,7 @@ pub async fn run(agent: &Arc<Agent>, slot: u32, chunk: ChunkId, prior: Option<Bo
         last_log: Arc::default(),
         usages: Usages::default(),
     };
-    let over = running.drive(tenure).await;
+    let over = running.drive(tenure, baton).await;
     match (&over, takeover) {
         (TenureOver::NotOurs, _) => tracing::debug!(%chunk, "another agent was faster"),
         (TenureOver::Lost, _) => tracing::warn!(%chunk, "the chunk was taken over by another agent"),
@@ -104,7 +109,7 @@ fn end_word(over: &TenureOver) -> &'static str {
 }
 
 impl Running<'_> {
-    async fn drive(mut self, mut tenure: Tenure) -> TenureOver {
+    async fn drive(mut self, mut tenure: Tenure, baton: &mut Baton) -> TenureOver {
         let mut orders = self.agent.orders();
         orders.mark_changed();
         let mut abandon_at: Option<Moment> = None;
@@ -121,17 +126,27 @@ impl Running<'_> {
                         self.abort_upload().await;
                         tenure.on(Event::Ran(RunEnd::Stopped), self.agent.now());
                     }
-                    effect => self.carry_out(effect),
+                    effect => self.carry_out(effect, &tenure),
                 }
             }
-            self.note_running(&tenure);
+            if baton.is_held() && tenure.has_run_all() {
+                self.agent.board().lead_on(self.chunk);
+                baton.pass();
+            }
+            self.note_running(&tenure, baton.is_held());
             let now = self.agent.now().at;
             let wake = [tenure.wake_at(), stop_at, abandon_at].into_iter().flatten().min();
             let sleep = self.sleep_until(wake, now);
             let event = tokio::select! {
                 biased;
                 reply = self.lease.done() => Event::Lease(self.heard(reply)),
-                reply = self.work.done() => Event::Work(self.heard(reply)),
+                reply = self.work.done() => {
+                    if matches!(reply, Reply::Applied(_)) {
+                        // It is committed: the close need not keep it.
+                        self.staged = None;
+                    }
+                    Event::Work(self.heard(reply))
+                }
                 (end, staged) = self.run.done() => {
                     self.staged = staged.map(Arc::new);
                     *self.open_upload.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -141,6 +156,7 @@ impl Running<'_> {
                     self.alone = Some(guard);
                     Event::Alone
                 }
+                () = self.ahead.come() => continue,
                 () = sleep => {
                     let now = self.agent.now().at;
                     if abandon_at.is_some_and(|at| now >= at) {
@@ -190,23 +206,30 @@ impl Running<'_> {
         reply
     }
 
-    fn note_running(&self, tenure: &Tenure) {
+    /// What only goes up any more takes no slot.
+    fn note_running(&self, tenure: &Tenure, takes_slot: bool) {
         let mut tally = self.agent.tally();
-        match tenure.in_hand() {
+        match tenure.in_hand().filter(|_| takes_slot) {
             Some((task, since)) => {
                 let running = RunningTask { task: task.id, name: task.name.clone(), since };
-                tally.running.insert(self.slot, running);
+                tally.running.insert(self.chunk, running);
             }
             None => {
-                tally.running.remove(&self.slot);
+                tally.running.remove(&self.chunk);
             }
         }
     }
 
-    fn carry_out(&mut self, effect: Effect) {
+    fn carry_out(&mut self, effect: Effect, tenure: &Tenure) {
         match effect {
             Effect::Lease(ask) => self.lease.set(self.lease_request(ask)),
             Effect::Work(ask) => {
+                if let Some(next) = tenure.following()
+                    && !self.agent.processor.is_program()
+                    && !self.agent.size_hint.says_large()
+                {
+                    self.ahead.begin(self.agent, next);
+                }
                 let request = self.work_request(ask);
                 self.work.set(request);
             }

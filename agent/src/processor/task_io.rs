@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::aside::next_piece;
 use super::sink::Sink;
-use super::{Failure, PartBudget, Staged, on_disk};
+use super::{Failure, PartBudget, SizeHint, Staged, on_disk};
 
 /// A folder of the task's own, removed when dropped.
 pub struct Scratch(PathBuf);
@@ -47,6 +47,9 @@ pub type Note<T> = Arc<Mutex<Option<T>>>;
 /// Remembers a multipart upload until it is committed or dropped by its owner, also if the work is stopped half-way.
 pub type OpenUpload = Arc<Mutex<Option<Upload>>>;
 
+/// An input that was asked for before its task's turn; none where that went wrong.
+pub type EarlyInput = BoxFuture<'static, Option<Object>>;
+
 /// A task's way in and out.
 pub struct TaskIo {
     /// The task.
@@ -59,6 +62,7 @@ pub struct TaskIo {
     sink: Option<Sink>,
     pub(super) staged: Option<Staged>,
     expected: u64,
+    early: Mutex<Option<EarlyInput>>,
     pub(super) folder_bytes: Option<u64>,
     pub(super) around: Around,
 }
@@ -93,6 +97,8 @@ pub struct Around {
     pub part_bytes: usize,
     /// Room for parts in memory.
     pub part_budget: PartBudget,
+    /// What the last input says of this one's size.
+    pub size_hint: SizeHint,
     /// Comes with the deadline once the agent drains.
     pub drained: Shared<BoxFuture<'static, Moment>>,
     /// The key of the attempt's log, once there is one.
@@ -155,8 +161,18 @@ impl TaskIo {
         attributes: Attributes,
         around: Around,
     ) -> Self {
-        let (sink, staged, expected, folder_bytes) = (None, None, 0, None);
-        Self { task, attempt, input, output, attributes, sink, staged, expected, folder_bytes, around }
+        let (sink, staged, expected, early, folder_bytes) = (None, None, 0, Mutex::default(), None);
+        Self { task, attempt, input, output, attributes, sink, staged, expected, early, folder_bytes, around }
+    }
+
+    /// The input is on its way already.
+    pub fn expect(&mut self, early: Option<EarlyInput>) {
+        self.early = Mutex::new(early);
+    }
+
+    /// Whether it is.
+    pub(super) fn is_expected(&self) -> bool {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// The input, as it arrives.
@@ -164,20 +180,25 @@ impl TaskIo {
     /// # Errors
     /// A store that does not answer or refuses; an input that does not exist is a failure that no other try can mend.
     pub async fn open_input(&mut self) -> Result<Object, Failure> {
+        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
         let opened = {
             let _waiting = self.around.waiting.begin(&*self.around.clock);
-            self.input.store.get(&self.input.key, None).await
+            let early = match early {
+                Some(early) => early.await,
+                None => None,
+            };
+            match early {
+                Some(object) => Ok(Some(object)),
+                None => self.input.store.get(&self.input.key, None).await,
+            }
         };
-        let refused = |error: StoreError| Failure::Processor { error: error.to_string(), permanent: true };
         match opened {
             Ok(Some(object)) => {
                 self.expected = object.meta.size;
+                self.around.size_hint.note(object.meta.size > self.around.part_bytes as u64);
                 Ok(self.around.waiting.watch(object, Arc::clone(&self.around.clock)))
             }
-            // This input's own trouble, as long as others could be read.
-            Err(error) if error.kind == StoreErrorKind::Archived => Err(refused(error)),
-            Err(error) if error.kind == StoreErrorKind::Denied && self.around.others_were_read => Err(refused(error)),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.not_opened(error)),
             Ok(None) => Err(Failure::Processor {
                 error: format!(
                     "the input {} does not exist; put it there and run: dayfly retry",
@@ -185,6 +206,17 @@ impl TaskIo {
                 ),
                 permanent: true,
             }),
+        }
+    }
+
+    /// What comes of an error in opening the input: its own trouble, as long as others could be read.
+    pub(super) fn not_opened(&self, error: StoreError) -> Failure {
+        match error.kind {
+            StoreErrorKind::Archived => Failure::Processor { error: error.to_string(), permanent: true },
+            StoreErrorKind::Denied if self.around.others_were_read => {
+                Failure::Processor { error: error.to_string(), permanent: true }
+            }
+            _ => error.into(),
         }
     }
 

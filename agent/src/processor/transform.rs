@@ -4,6 +4,7 @@
 //! the same time; each is a ranged GET and a part of a multipart upload, so memory holds a few parts whatever the size.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,28 @@ impl Default for PartBudget {
     }
 }
 
+/// Whether the next input is likely large: as the last one was, and the first until it is known. A likely large one is asked
+/// for its size first: no byte of it comes twice then, and a small one takes a request less.
+#[derive(Clone)]
+pub struct SizeHint(Arc<AtomicBool>);
+
+impl Default for SizeHint {
+    fn default() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl SizeHint {
+    /// Whether the next input is likely large.
+    pub fn says_large(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+
+    pub(super) fn note(&self, large: bool) {
+        self.0.store(large, Relaxed);
+    }
+}
+
 /// Makes bytes of output from those of the input that begin at this offset.
 pub trait Change: Fn(&[u8], &mut [u8], u64) + Send + Sync {}
 
@@ -63,23 +86,43 @@ impl TaskIo {
     /// # Errors
     /// As [`TaskIo::open_input`]; input that is not what the store promised.
     pub async fn transform(&mut self, change: &impl Change) -> Result<(), Failure> {
-        let input = self.open_input().await?;
-        let staged = match usize::try_from(input.meta.size) {
-            Ok(size) if size <= self.around.part_bytes => {
-                whole(input, size, &self.input.store.place(&self.input.key), change).await?
-            }
-            _ => {
-                let meta = input.meta.clone();
-                // Its bytes come again, in parts.
-                drop(input);
-                self.in_parts(meta, change).await?
+        let staged = match self.known_large().await? {
+            Some(meta) => self.in_parts(meta, None, change).await?,
+            None => {
+                let input = self.open_input().await?;
+                let small = usize::try_from(input.meta.size).ok().filter(|size| *size <= self.around.part_bytes);
+                match small {
+                    Some(size) => whole(input, size, &self.input.store.place(&self.input.key), change).await?,
+                    None => self.in_parts(input.meta.clone(), Some(input), change).await?,
+                }
             }
         };
         self.staged = Some(staged);
         Ok(())
     }
 
-    async fn in_parts(&self, meta: ObjectMeta, change: &impl Change) -> Result<Staged, Failure> {
+    /// What the store says of an input that is likely large, and is.
+    async fn known_large(&self) -> Result<Option<ObjectMeta>, Failure> {
+        if !self.around.size_hint.says_large() || self.is_expected() {
+            return Ok(None);
+        }
+        let _waiting = self.around.waiting.begin(&*self.around.clock);
+        match self.input.store.head(&self.input.key).await {
+            Ok(meta) => Ok(meta.filter(|meta| meta.size > self.around.part_bytes as u64)),
+            Err(error) if error.is_passing() => Err(error.into()),
+            // Whoever opens it says what is wrong.
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// `opened`: the whole of it, not yet read, where it was asked for before its size was known. Its first part is taken
+    /// from there.
+    async fn in_parts(
+        &self,
+        meta: ObjectMeta,
+        mut opened: Option<Object>,
+        change: &impl Change,
+    ) -> Result<Staged, Failure> {
         let upload = {
             let _waiting = self.around.waiting.begin(&*self.around.clock);
             self.output.store.upload_begin(&self.output.key, &self.attributes).await?
@@ -90,7 +133,7 @@ impl TaskIo {
         let parts: Vec<u64> = (0..large.meta.size.div_ceil(part_bytes)).collect();
         let promise = Promise::of(&large.meta);
         let mut passed: Vec<Passed> = futures::stream::iter(parts)
-            .map(|index| self.pass(&large, index, promise.as_ref(), change))
+            .map(|index| self.pass(&large, index, opened.take(), promise.as_ref(), change))
             .buffer_unordered(ROOM)
             .try_collect()
             .await?;
@@ -115,6 +158,7 @@ impl TaskIo {
         &self,
         large: &Large,
         index: u64,
+        mut opened: Option<Object>,
         promise: Option<&Promise>,
         change: &impl Change,
     ) -> Result<Passed, Failure> {
@@ -126,7 +170,7 @@ impl TaskIo {
         let mut wait = FIRST_WAIT;
         let mut tries = 1;
         let (body, input) = loop {
-            match self.read_part(&large.meta.etag, &range, promise, change).await {
+            match self.read_part(&large.meta.etag, &range, opened.take(), promise, change).await {
                 Err(Failure::Interrupted(why)) if tries < PART_TRIES => {
                     tracing::debug!(task = %self.task.id, part = index + 1, why, "a part is read again");
                     self.around.clock.sleep(wait).await;
@@ -150,13 +194,18 @@ impl TaskIo {
         &self,
         version: &ETag,
         range: &Range<u64>,
+        opened: Option<Object>,
         promise: Option<&Promise>,
         change: &impl Change,
     ) -> Result<(Bytes, Option<Sum>), Failure> {
         let place = || self.input.store.place(&self.input.key);
-        let opened = {
-            let _waiting = self.around.waiting.begin(&*self.around.clock);
-            self.input.store.get(&self.input.key, Some(range.clone())).await?
+        let opened = match opened {
+            Some(whole) => Some(beginning(whole, range.end)),
+            None => {
+                let _waiting = self.around.waiting.begin(&*self.around.clock);
+                let part = self.input.store.get(&self.input.key, Some(range.clone())).await;
+                part.map_err(|error| self.not_opened(error))?
+            }
         };
         let Some(object) = opened else {
             return Err(Failure::Interrupted(format!("{} was removed while it was read", place())));
@@ -176,6 +225,23 @@ impl TaskIo {
         let out = out.ok_or_else(|| Failure::Interrupted(format!("{} came with another length", place())))?;
         Ok((out.into(), sum.map(|sum| sum.finish())))
     }
+}
+
+/// The first bytes of an object. The rest is never asked of its stream.
+fn beginning(object: Object, bytes: u64) -> Object {
+    let pieces = futures::stream::unfold((object.body, bytes), |(mut body, left)| async move {
+        if left == 0 {
+            return None;
+        }
+        let mut piece = body.next().await?;
+        let mut taken = left;
+        if let Ok(bytes) = &mut piece {
+            bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            taken = bytes.len() as u64;
+        }
+        Some((piece, (body, left - taken)))
+    });
+    Object { meta: object.meta, body: pieces.boxed() }
 }
 
 /// A small object, changed in memory. Its checksum is checked as it comes in, by the store.

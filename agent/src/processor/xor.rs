@@ -1,6 +1,7 @@
 //! The reference processor: each output byte is the input byte XOR the kernel's, the kernel repeated over the file.
 
 pub mod kernel;
+mod line;
 
 use std::sync::OnceLock;
 

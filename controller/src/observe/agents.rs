@@ -30,6 +30,8 @@ pub struct AgentNow {
     pub host: String,
     /// The process.
     pub pid: u32,
+    /// The engine that started it, such as `slurm 1234_3`.
+    pub engine: Option<String>,
     /// The instance's id, type, zone and market, where it is one.
     pub instance_id: Option<String>,
     /// Such as `c7i.large`.
@@ -91,6 +93,7 @@ fn now(record: AgentRecord, age: Option<Duration>, silent: Duration) -> AgentNow
         why: record.why,
         host: record.machine.host,
         pid: record.machine.pid,
+        engine: record.machine.engine,
         instance_id: record.machine.instance_id,
         instance_type: record.machine.instance_type,
         zone: record.machine.zone,
@@ -110,6 +113,17 @@ fn now(record: AgentRecord, age: Option<Duration>, silent: Duration) -> AgentNow
 }
 
 impl AgentNow {
+    /// Where it runs: `c7i.large spot us-west-2a`, or the host; and by which engine.
+    pub fn place(&self) -> String {
+        let words = [&self.instance_type, &self.market, &self.zone];
+        let words: Vec<&str> = words.into_iter().filter_map(|word| word.as_deref()).collect();
+        let place = if words.is_empty() { self.host.clone() } else { words.join(" ") };
+        match &self.engine {
+            Some(engine) => format!("{engine}, {place}"),
+            None => place,
+        }
+    }
+
     /// What it is doing, in a word.
     pub fn doing(&self) -> &'static str {
         match self.state {

@@ -45,7 +45,17 @@ pub enum Event {
     /// A task was given up.
     GivenUp(GivenUp),
     /// How the job stands now.
-    Status(Box<Snapshot>),
+    Status(Box<Standing>),
+}
+
+/// A snapshot, and what the job has cost by then.
+#[derive(Clone, Debug, Serialize)]
+pub struct Standing {
+    /// The snapshot.
+    #[serde(flatten)]
+    pub snapshot: Snapshot,
+    /// What it has cost so far, where it runs on EC2 and AWS tells.
+    pub dollars: Option<f64>,
 }
 
 impl fmt::Display for Event {
@@ -54,10 +64,8 @@ impl fmt::Display for Event {
             Event::State { state, why: Some(why) } => write!(f, "the job is {state}: {why}"),
             Event::State { state, why: None } => write!(f, "the job is {state}"),
             Event::AgentCame(agent) => {
-                let words = [&agent.instance_type, &agent.market, &agent.zone];
-                let place: Vec<&str> = words.into_iter().filter_map(|word| word.as_deref()).collect();
-                let place = if place.is_empty() { agent.host.clone() } else { place.join(" ") };
-                write!(f, "agent {} came, {}, on {place}", agent.agent, human::count(agent.slots.into(), "slot"))
+                let slots = human::count(agent.slots.into(), "slot");
+                write!(f, "agent {} came, {slots}, on {}", agent.agent, agent.place())
             }
             Event::AgentLeft { agent, how, why: Some(why) } => write!(f, "agent {agent} is {how}: {why}"),
             Event::AgentLeft { agent, how, why: None } => write!(f, "agent {agent} is {how}"),
@@ -69,7 +77,7 @@ impl fmt::Display for Event {
                 let error = letter.error.lines().next().unwrap_or_default();
                 write!(f, "given up after {}: {}: {error}", human::count(letter.attempts, "attempt"), letter.name)
             }
-            Event::Status(snapshot) => write!(f, "{}", crate::status::tally(snapshot)),
+            Event::Status(standing) => write!(f, "{}", crate::status::tally(&standing.snapshot)),
         }
     }
 }

@@ -99,9 +99,6 @@ fn agents(snapshot: &Snapshot, now: Timestamp, room: usize) -> Vec<String> {
 }
 
 fn row(agent: &AgentNow, snapshot: &Snapshot, now: Timestamp) -> [String; 8] {
-    let words = [&agent.instance_type, &agent.market, &agent.zone];
-    let place: Vec<&str> = words.into_iter().filter_map(|word| word.as_deref()).collect();
-    let place = if place.is_empty() { agent.host.clone() } else { place.join(" ") };
     let leases = snapshot.running.iter().filter(|lease| lease.agent == agent.agent && lease.holds());
     let mut tasks: Vec<String> = leases
         .filter(|lease| lease.task.is_some())
@@ -115,7 +112,7 @@ fn row(agent: &AgentNow, snapshot: &Snapshot, now: Timestamp) -> [String; 8] {
         agent.agent.to_string(),
         agent.doing().to_owned(),
         format!("{}/{}", agent.running, agent.slots),
-        place,
+        agent.place(),
         human::duration(now.since(agent.born)),
         agent.cpu_percent.map_or("-".to_owned(), |percent| format!("{percent:.0} %")),
         human::thousands(agent.done),

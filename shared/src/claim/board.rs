@@ -202,6 +202,11 @@ impl Board {
         self.mine.remove(&chunk);
         self.search.misses = 0;
         self.close(chunk);
+        self.lead_on(chunk);
+    }
+
+    /// Every task of the chunk was run, and its close is a matter of moments: the lane may go on.
+    pub fn lead_on(&mut self, chunk: ChunkId) {
         self.promised.extend(self.ring.place(chunk).and_then(|place| self.ring.follower(place)));
     }
 

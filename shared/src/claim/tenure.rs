@@ -110,6 +110,28 @@ impl Tenure {
         }
     }
 
+    /// Whether nothing of the chunk is left to run, as far as is known: its last output is going up, or the chunk is being
+    /// closed.
+    pub fn has_run_all(&self) -> bool {
+        let is_last = self.cursor + 1 == self.tasks.len();
+        match self.stage {
+            Stage::Committing { .. } | Stage::Confirming(..) => is_last && !self.release && !self.lost,
+            Stage::Closing(_) | Stage::Deleting(Some(_)) => !self.lost,
+            _ => false,
+        }
+    }
+
+    /// The task that is run next as soon as the request under way is answered well, if nothing stands against it.
+    pub fn following(&self) -> Option<&Task> {
+        let next = match self.stage {
+            Stage::CheckingResult => 0,
+            Stage::Committing { .. } => self.cursor + 1,
+            _ => return None,
+        };
+        let goes_on = !self.inherited && !self.alone && !self.release && !self.lost;
+        self.tasks.get(next).filter(|task| goes_on && task.problem.is_none())
+    }
+
     /// The next thing to do, in order; `None`: wait for an event.
     pub fn effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()

@@ -5,6 +5,7 @@ mod desk;
 mod failure;
 mod handover;
 mod lease;
+mod passing;
 
 use dayfly_shared::claim::{Effect, Event, Reply, TenureOver, WorkAsk};
 use dayfly_shared::ids::Nonce;

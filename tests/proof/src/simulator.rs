@@ -6,6 +6,7 @@ mod agent;
 mod bystander;
 mod clock;
 mod faults;
+mod overlap;
 mod scenario;
 mod schedule;
 mod store;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use dayfly_shared::planted::{Defect, plant};
 
 pub use faults::{Fault, FaultCounts};
+pub use overlap::Overlaps;
 pub use schedule::{Report, run as run_schedule};
 pub use takeover::Takeover;
 
@@ -55,6 +57,8 @@ pub struct Sum {
     pub requests: u64,
     /// What went wrong on the way.
     pub faults: FaultCounts,
+    /// What overlapped within agents.
+    pub overlaps: Overlaps,
     /// The lowest seed whose schedule broke a guarantee, and which.
     pub violation: Option<(u64, String)>,
 }
@@ -65,6 +69,7 @@ impl Sum {
         self.simulated += report.simulated;
         self.requests += report.requests;
         self.faults += &report.faults;
+        self.overlaps += report.overlaps;
         if let Some(what) = report.violation {
             self.note_violation(seed, what);
         }
@@ -81,6 +86,7 @@ impl Sum {
         self.simulated += other.simulated;
         self.requests += other.requests;
         self.faults += &other.faults;
+        self.overlaps += other.overlaps;
         if let Some((seed, what)) = other.violation {
             self.note_violation(seed, what);
         }
@@ -199,6 +205,12 @@ pub fn run(options: &Options) -> bool {
     for (fault, count) in &sum.faults.0 {
         println!("  {count:>10}  {fault:?}");
     }
+    println!(
+        "{} chunks claimed beside an upload, {} inputs fetched ahead, {} of these dropped",
+        sum.overlaps.claimed_beside,
+        sum.overlaps.fetched_ahead + sum.overlaps.dropped,
+        sum.overlaps.dropped
+    );
     match sum.violation {
         Some((seed, what)) => {
             println!("VIOLATION in seed {seed}: {what}\nreplay: dayfly-prove simulate --seed {seed}");

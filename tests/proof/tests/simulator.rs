@@ -1,6 +1,6 @@
 //! The simulator itself: the same seed is the same story, and every guarantee holds in many of them.
 
-use dayfly_proof::simulator::{Fault, run_schedule, run_schedules};
+use dayfly_proof::simulator::{Fault, Overlaps, run_schedule, run_schedules};
 
 #[test]
 fn one_seed_is_one_trace() {
@@ -32,4 +32,6 @@ fn every_guarantee_holds_under_every_fault() {
     for fault in Fault::OF_REQUESTS.into_iter().chain(Fault::OF_FLEETS) {
         assert!(sum.faults.0.get(&fault).is_some_and(|count| *count > 0), "{fault:?} was never injected");
     }
+    let Overlaps { claimed_beside, fetched_ahead, dropped } = sum.overlaps;
+    assert!(claimed_beside > 0 && fetched_ahead > 0 && dropped > 0, "{:?}", sum.overlaps);
 }

@@ -1,10 +1,8 @@
 //! Agents that die, freeze, are told to stop, or are cut off, in the middle of a task.
 
-use dayfly_shared::clock::{Clock, SystemClock};
 use dayfly_shared::ids::ChunkId;
-use dayfly_shared::plan::{Frozen, Segment, Span, join_lines};
 use dayfly_shared::records::{AttemptEnd, LeaseState, TenureEnd};
-use dayfly_shared::store::{Outcome, StoreExt};
+use dayfly_shared::store::StoreExt;
 use dayfly_tests::{Fault, Gate, Layout, Rule, World, content, everywhere};
 use hyper::Method;
 use rustix::process::Signal;
@@ -173,21 +171,7 @@ everywhere! {
     /// A chunk of many tasks is taken over where it was left: what was done is not done again.
     async fn a_chunk_is_taken_over_where_it_was_left(world: &World) {
         let mut job = Layout::new(30).lay_out(world).await;
-        let names = content::names(30);
-        let text = join_lines(&names);
-        let frozen = Frozen {
-            settings: Some(job.settings.clone()),
-            source: None,
-            by: "nobody-00000000".parse().expect("an agent's id"),
-            at: SystemClock.now().wall,
-        };
-        let mut segment = Segment::cut(1, &text, 1, frozen);
-        segment.chunks = segment.chunks.chunks(10).map(|spans| Span {
-            tasks: spans.iter().map(|span| span.tasks).sum(),
-            bytes: spans.iter().map(|span| span.bytes).sum(),
-        }).collect();
-        assert!(matches!(job.bucket.put_segment_text(1, text).await, Ok(Outcome::Applied(_))));
-        assert!(matches!(job.bucket.put_segment(&segment).await, Ok(Outcome::Applied(_))));
+        job.plan(&content::names(30), 10).await;
 
         let proxy = world.proxy(1).await;
         let gate = proxy.hold(Rule::on(Method::GET).key_ends("/in16.dat"));

@@ -95,6 +95,26 @@ everywhere! {
         job.finish(&[]).await;
     }
 
+    /// Transfers that stall, each in its own way and for good: no answer to a read, a body that stops coming, an output and a
+    /// part that nobody takes. All are given up and tried again.
+    async fn transfers_that_stall(world: &World) {
+        let large = ("in4.dat".to_owned(), content::of("in4.dat", 20 << 20));
+        let small = (0..4).map(|n| (format!("in{n}.dat"), content::of(&format!("in{n}.dat"), 200_000)));
+        let mut job = Layout::of(small.chain([large])).lay_out(world).await;
+        let proxy = world.proxy(1).await;
+        let gates = [
+            proxy.hold(Rule::on(Method::GET).key_ends("/in0.dat").times(1)),
+            proxy.hold(Rule::on(Method::PUT).key_ends("/out2.dat").times(1)),
+            proxy.hold(Rule::on(Method::PUT).query_has("partNumber=2").times(1)),
+        ];
+        let half = Gate::default();
+        proxy.add(Rule::on(Method::GET).key_ends("/in1.dat").times(1).then(Fault::HoldDownload(100_000, half.clone())));
+        job.agent("one").arg("--slots").arg("4").through(&proxy).start().ended().await.expect(0, &[]);
+        assert_eq!(gates.each_ref().map(Gate::came), [1, 1, 1], "each stalled once");
+        assert_eq!(half.came(), 1, "the download stalled half-way");
+        job.finish(&[]).await;
+    }
+
     /// An agent is killed at each point of its way, before the write and after it: another one goes on from there.
     async fn death_at_every_point(world: &World) {
         let task = |rule: Rule| rule.key_has("in3.dat");

@@ -3,8 +3,17 @@
 use dayfly_shared::job::JobSettings;
 use dayfly_shared::keys::View;
 use dayfly_shared::plan::join_lines;
+use dayfly_tests::proxy::Seen;
 use dayfly_tests::{Layout, Rule, World, content, everywhere, on_endpoint, short_lease};
 use hyper::Method;
+
+/// Of an object of so many bytes, what was asked for.
+fn range_of(seen: &Seen, bytes: usize) -> (usize, usize) {
+    let Some(range) = seen.asked.headers.get("range") else { return (0, bytes) };
+    let range = range.to_str().ok().and_then(|text| text.strip_prefix("bytes=")).and_then(|text| text.split_once('-'));
+    let (from, to) = range.expect("a range of bytes");
+    (from.parse().expect("a number"), to.parse::<usize>().expect("a number") + 1)
+}
 
 everywhere! {
     /// Objects of many parts, by several agents at once.
@@ -16,6 +25,25 @@ everywhere! {
         for agent in &mut agents {
             agent.ended().await.expect(0, &[]);
         }
+        job.finish(&[]).await;
+    }
+
+    /// No byte of a large object is asked for twice: its size is asked for first, then ranges that meet.
+    async fn a_large_object_is_read_once(world: &World) {
+        let bytes = 40 << 20;
+        let mut job = Layout::of([("in0.dat".to_owned(), content::of("in0.dat", bytes))]).lay_out(world).await;
+        let proxy = world.proxy(1).await;
+        job.agent("one").through(&proxy).start().ended().await.expect(0, &[]);
+        let gets = proxy.seen_of(&Method::GET, "/in0.dat");
+        let mut ranges: Vec<(usize, usize)> = gets.iter().map(|seen| range_of(seen, bytes)).collect();
+        ranges.sort_unstable();
+        let mut end = 0;
+        for (from, to) in &ranges {
+            assert_eq!(*from, end, "{ranges:?}");
+            end = *to;
+        }
+        assert_eq!(end, bytes, "{ranges:?}");
+        assert_eq!(proxy.seen_of(&Method::HEAD, "/in0.dat").len(), 1);
         job.finish(&[]).await;
     }
 

@@ -1,10 +1,12 @@
 //! dayfly's programs as processes, over S3.
 
 mod chaos;
+mod commands;
 mod controller;
 mod death;
 mod doctor;
 mod faults;
+mod flow;
 mod instance;
 mod large;
 mod life;

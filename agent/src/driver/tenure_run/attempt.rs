@@ -16,7 +16,7 @@ use super::super::agent::{Agent, Orders, PUT_OFF_MOST};
 use super::super::suspicion;
 use super::leftovers::{abort, drop_upload};
 use super::{Ran, Running};
-use crate::processor::{Around, Failure, Note, OpenUpload, Staged, StagedBody, TaskIo, Waiting};
+use crate::processor::{Around, EarlyInput, Failure, Note, OpenUpload, Staged, StagedBody, TaskIo, Waiting};
 
 /// A time limit that runs out while the store has been silent for so long is not the task's fault.
 const STORE_SILENCE: Duration = Duration::from_secs(10);
@@ -28,6 +28,7 @@ impl Running<'_> {
             return Box::pin(async { (RunEnd::Failed { error, permanent: true }, None) });
         };
         let left = self.staged.take();
+        let early = self.ahead.take(id);
         let agent = Arc::clone(self.agent);
         let alone = self.alone.is_some();
         let open_upload = Arc::clone(&self.open_upload);
@@ -50,9 +51,18 @@ impl Running<'_> {
                     _ = orders.wait_for(Orders::is_end) => return (RunEnd::Stopped, None),
                 }
             };
+            // Where a task is run again, the slot may have gone on to its next chunk already.
+            let _turn = match alone {
+                true => None,
+                false => tokio::select! {
+                    biased;
+                    turn = agent.turns.acquire() => turn.ok(),
+                    _ = orders.wait_for(Orders::is_end) => return (RunEnd::Stopped, None),
+                },
+            };
             tracing::info!(task = %task.id, name = task.name, %attempt, "task begins");
             let usage = Arc::default();
-            let outcome = process(&agent, &task, attempt, &open_upload, (&last_log, &usage)).await;
+            let outcome = process(&agent, (&task, attempt), early, &open_upload, (&last_log, &usage)).await;
             if let Some(usage) = *usage.lock().unwrap_or_else(PoisonError::into_inner) {
                 usages.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt, usage);
             }
@@ -115,8 +125,8 @@ pub(super) fn attributes_of(task: &Task, attempt: Attempt) -> Attributes {
 /// Runs the processor once.
 async fn process(
     agent: &Arc<Agent>,
-    task: &Task,
-    attempt: Attempt,
+    (task, attempt): (&Task, Attempt),
+    early: Option<EarlyInput>,
     open_upload: &OpenUpload,
     (last_log, usage): (&Note<String>, &Note<Usage>),
 ) -> Result<Staged, Failure> {
@@ -142,9 +152,11 @@ async fn process(
         others_were_read: agent.tally().done > 0,
         part_bytes: agent.settings.part_bytes,
         part_budget: agent.part_budget.clone(),
+        size_hint: agent.size_hint.clone(),
     };
     let output = attributes_of(task, attempt);
     let mut io = TaskIo::new((task.clone(), attempt), agent.input(task), agent.output(task), output, around);
+    io.expect(early);
     let work = async {
         agent.processor.process(&mut io).await?;
         io.finish().await

@@ -17,7 +17,7 @@ const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 impl Running<'_> {
     /// What a stopped run, or an output that was not needed, leaves in the store is removed.
     pub(super) async fn clean_up(&mut self) {
-        self.agent.tally().running.remove(&self.slot);
+        self.agent.tally().running.remove(&self.chunk);
         self.run = Maybe::none();
         self.abort_upload().await;
         if let Some(StagedBody::Parts(upload, _)) = self.staged.take().as_deref().map(|s| &s.body) {

@@ -5,40 +5,73 @@
 
 use multiversion::multiversion;
 
-/// So much is done in one go. Data and kernel stay in the first-level cache (32 KiB or more) meanwhile; 4 KiB measured
-/// faster than 16 (78 GB/s to 59 on an EPYC with 48 KiB), and shorter ones lose to the loop around them.
+use super::line::{self, LINE_BYTES};
+
+/// So much is done in one go where the kernel is read from where it lies. Data and kernel stay in the first-level cache (32
+/// KiB or more) meanwhile; 4 KiB measured faster than 16 (78 GB/s to 59 on an EPYC of Zen 4), and shorter ones lose to the
+/// loop around them.
 const RUN_BYTES: usize = 4096;
 
-/// Stores to addresses that are not a multiple of a cache line touch two lines each.
-const LINE_BYTES: usize = 64;
+/// Where the same stretch of a long kernel meets several of its repetitions: so long, and so many. Measured as above: 57 GB/s
+/// with 4 KiB on seven, 64 with this.
+const STRETCH_BYTES: usize = 2048;
+const REPETITIONS: usize = 8;
 
-/// A kernel longer than this does not stay in the first-level cache beside the data: then a stretch of it is applied to
-/// several of its repetitions before the next stretch is.
+/// So much is loaded before any of it is stored: four registers of 32 bytes in place, where each line is touched once, and
+/// eight from one buffer to another.
+const IN_PLACE_BYTES: usize = 128;
+const ASIDE_BYTES: usize = 256;
+
+/// A kernel longer than this does not stay in the first-level cache beside the data.
 const LONG_BYTES: usize = 16 << 10;
 
-/// So much data is gone through in such strides at once, which stays in the second-level cache meanwhile.
-const BLOCK_BYTES: usize = 512 << 10;
+/// Repetitions so far apart are done side by side at least: nearer ones meet in the same sets of the first-level cache (8 KB
+/// measured 75 GB/s, 32 KB and more 81).
+const GAP_BYTES: usize = 32 << 10;
 
 /// Below so many strides the aligned copy of the kernel is not worth its making.
 const STRIDES_LEAST: usize = 4;
+
+/// An output from here on is written past the caches: it fits none (three quarters of 32 MiB, what a core of a server can
+/// have of the last level; the C library's memcpy takes the same part).
+const STREAM_BYTES: usize = 24 << 20;
 
 /// A kernel, ready for use.
 pub struct Kernel {
     /// The kernel, repeated until a whole run or stride can begin at each of its bytes.
     tile: Vec<u8>,
     period: usize,
-    /// After so many bytes, which are whole lines, the kernel is where it was: from one aligned copy of it all of the data
-    /// can be done, and no load touches two lines. 0 where that would not stay in the first-level cache.
-    stride: usize,
+    way: Way,
 }
 
-/// The shortest run of whole lines and whole kernels, repeated to the length of a run.
-fn stride_of(period: usize) -> usize {
-    let common =
-        (0..).map(|twos| 1 << twos).take_while(|n| *n <= LINE_BYTES && period.is_multiple_of(*n)).last().unwrap_or(1);
-    match (period / common).checked_mul(LINE_BYTES) {
-        Some(stride) if stride <= LONG_BYTES => stride * (RUN_BYTES / stride).max(1),
-        _ => 0,
+/// How the kernel's lines are met with those of the data. The data's are always whole ones; a load of the kernel that touches
+/// two lines costs as much as two loads.
+#[derive(Clone, Copy)]
+enum Way {
+    /// After so many bytes, which are whole lines, the kernel is where it was, and so much of it stays in the first-level
+    /// cache: from one aligned copy all of the data is done.
+    Stride(usize),
+    /// The kernel stays in the cache, but not at each of its distances from a line: what is so far apart meets the same
+    /// bytes of it and is done side by side, each load of the kernel serving twice.
+    Pairs(usize),
+    /// The kernel does not stay in the first-level cache: a stretch of it is applied to several repetitions.
+    Stretches,
+}
+
+impl Way {
+    fn of(period: usize) -> Self {
+        let common = (0..)
+            .map(|twos| 1 << twos)
+            .take_while(|n| *n <= LINE_BYTES && period.is_multiple_of(*n))
+            .last()
+            .unwrap_or(1);
+        // The shortest run of whole lines and whole kernels.
+        let both = (period / common).saturating_mul(LINE_BYTES);
+        match both {
+            _ if period > LONG_BYTES => Self::Stretches,
+            0..=LONG_BYTES => Self::Stride(both * (RUN_BYTES / both).max(1)),
+            _ => Self::Pairs(both * (GAP_BYTES / both).max(1)),
+        }
     }
 }
 
@@ -46,9 +79,12 @@ impl Kernel {
     /// Of these bytes. None where there are none: what is repeated needs at least one.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         let period = bytes.len();
-        let stride = if period > 0 { stride_of(period) } else { 0 };
-        let tile = bytes.iter().copied().cycle().take(period + stride.max(RUN_BYTES)).collect();
-        (period > 0).then_some(Self { tile, period, stride })
+        if period == 0 {
+            return None;
+        }
+        let way = Way::of(period);
+        let more = if let Way::Stride(stride) = way { stride.max(RUN_BYTES) } else { RUN_BYTES };
+        Some(Self { tile: bytes.iter().copied().cycle().take(period + more).collect(), period, way })
     }
 
     /// XORs `data`, which lies `offset` bytes into its file, in place.
@@ -62,7 +98,11 @@ impl Kernel {
     /// Where `out` is not of the length of `data`.
     pub fn apply_into(&self, data: &[u8], out: &mut [u8], offset: u64) {
         assert_eq!(data.len(), out.len(), "the output has the input's length");
-        aside(data, out, self, self.phase(offset));
+        if data.len() >= STREAM_BYTES {
+            streamed(data, out, self, self.phase(offset));
+        } else {
+            aside(data, out, self, self.phase(offset));
+        }
     }
 
     /// Which byte of the kernel a file's byte at `offset` meets.
@@ -86,80 +126,148 @@ fn aligned<'a>(copy: &'a mut [u8; LONG_BYTES + LINE_BYTES], key: &[u8]) -> &'a [
     to
 }
 
-// AVX-512 is left out: where there is any, the loop was bound by the caches and by memory already, and measured slower
+/// `data` with `key` from its beginning on; the longer one's rest is left alone.
+#[inline(always)]
+fn mix(data: &mut [u8], key: &[u8]) {
+    for (byte, key) in data.iter_mut().zip(key) {
+        *byte ^= key;
+    }
+}
+
+/// The same from one buffer to another.
+#[inline(always)]
+fn mix_into(data: &[u8], out: &mut [u8], key: &[u8]) {
+    for ((to, byte), key) in out.iter_mut().zip(data).zip(key) {
+        *to = byte ^ key;
+    }
+}
+
+/// `data` with `key`: a value of its own, so that all of it is loaded before any is stored.
+#[inline(always)]
+fn mixed<const N: usize>(data: &[u8; N], key: &[u8; N]) -> [u8; N] {
+    let mut block = *data;
+    mix(&mut block, key);
+    block
+}
+
+// AVX-512 is left out: where there is any, the loop was bound by the caches and by memory already, and measured no faster
 // with it (scripts/bench data shows the loop beside one that has it). The baseline of x86-64 is SSE2, that of arm64 NEON.
 #[multiversion(targets("x86_64+avx2", "aarch64+neon"))]
-fn in_place(data: &mut [u8], kernel: &Kernel, phase: usize) {
+fn in_place(data: &mut [u8], kernel: &Kernel, mut phase: usize) {
     #[inline(always)]
-    fn mix(data: &mut [u8], key: &[u8]) {
-        for (byte, key) in data.iter_mut().zip(key) {
-            *byte ^= key;
+    fn strides(data: &mut [u8], key: &[u8]) {
+        for run in data.chunks_mut(key.len()) {
+            let done = run.len() / IN_PLACE_BYTES * IN_PLACE_BYTES;
+            let ((blocks, rest), (keys, _)) = (run.as_chunks_mut::<IN_PLACE_BYTES>(), key.as_chunks());
+            blocks.iter_mut().zip(keys).for_each(|(block, key)| *block = mixed(block, key));
+            mix(rest, &key[done..]);
+        }
+    }
+
+    /// Pairs of stretches `gap` apart, and what is left over; where the kernel was at the first byte, it is after a pair.
+    #[inline(always)]
+    fn pairs<'a>(
+        mut data: &'a mut [u8],
+        Kernel { tile, period, .. }: &Kernel,
+        gap: usize,
+        mut phase: usize,
+    ) -> &'a mut [u8] {
+        while data.len() >= 2 * gap {
+            let (one, rest) = data.split_at_mut(gap);
+            let (other, rest) = rest.split_at_mut(gap);
+            data = rest;
+            for (one, other) in one.chunks_mut(RUN_BYTES).zip(other.chunks_mut(RUN_BYTES)) {
+                for ((one, other), key) in one.iter_mut().zip(&mut *other).zip(&tile[phase..]) {
+                    *one ^= key;
+                    *other ^= key;
+                }
+                phase = (phase + other.len()) % period;
+            }
+        }
+        data
+    }
+
+    #[inline(always)]
+    fn stretches(data: &mut [u8], Kernel { tile, period, .. }: &Kernel) {
+        for block in data.chunks_mut(REPETITIONS * period) {
+            for from in (0..*period).step_by(STRETCH_BYTES) {
+                for row in block.chunks_mut(*period) {
+                    // From line to line, but for the row's own ends.
+                    let edge = |at: usize| match row.get(at..) {
+                        _ if at == 0 => 0,
+                        Some(rest) if at < *period => at + to_line(rest, rest.len()),
+                        _ => row.len(),
+                    };
+                    let (begin, end) = (edge(from), edge(from + STRETCH_BYTES));
+                    mix(&mut row[begin..end], &tile[begin..end]);
+                }
+            }
         }
     }
 
     #[inline(always)]
-    fn runs(data: &mut [u8], Kernel { tile, period, stride }: &Kernel, mut phase: usize) {
-        let (head, rest) = data.split_at_mut(to_line(data, data.len()));
-        mix(head, &tile[phase..]);
-        phase = (phase + head.len()) % period;
-        if *stride > 0 && rest.len() >= STRIDES_LEAST * stride {
-            let mut copy = [0; LONG_BYTES + LINE_BYTES];
-            let key = aligned(&mut copy, &tile[phase..phase + stride]);
-            return rest.chunks_mut(*stride).for_each(|run| mix(run, key));
-        }
-        for run in rest.chunks_mut(RUN_BYTES) {
+    fn runs(data: &mut [u8], Kernel { tile, period, .. }: &Kernel, mut phase: usize) {
+        for run in data.chunks_mut(RUN_BYTES) {
             mix(run, &tile[phase..]);
             phase = (phase + RUN_BYTES) % period;
         }
     }
 
-    let Kernel { tile, period, .. } = kernel;
-    let period = *period;
-    let rows = BLOCK_BYTES / period;
-    if period <= LONG_BYTES || rows < 2 || data.len() < 2 * period {
-        return runs(data, kernel, phase);
+    let Kernel { tile, period, way } = kernel;
+    if matches!(way, Way::Stretches) && data.len() >= 2 * period {
+        let (head, rest) = data.split_at_mut((period - phase) % period);
+        runs(head, kernel, phase);
+        return stretches(rest, kernel);
     }
-    let (head, rest) = data.split_at_mut((period - phase) % period);
-    runs(head, kernel, phase);
-    for block in rest.chunks_mut(rows * period) {
-        for from in (0..period).step_by(RUN_BYTES) {
-            for row in block.chunks_mut(period) {
-                // From line to line, but for the row's own ends.
-                let edge = |at: usize| match row.get(at..) {
-                    _ if at == 0 => 0,
-                    Some(rest) if at < period => at + to_line(rest, rest.len()),
-                    _ => row.len(),
-                };
-                let (begin, end) = (edge(from), edge(from + RUN_BYTES));
-                mix(&mut row[begin..end], &tile[begin..end]);
-            }
+    let (head, rest) = data.split_at_mut(to_line(data, data.len()));
+    mix(head, &tile[phase..]);
+    phase = (phase + head.len()) % period;
+    match *way {
+        Way::Stride(stride) if rest.len() >= STRIDES_LEAST * stride => {
+            let mut copy = [0; LONG_BYTES + LINE_BYTES];
+            strides(rest, aligned(&mut copy, &tile[phase..phase + stride]));
         }
+        Way::Pairs(gap) => runs(pairs(rest, kernel, gap, phase), kernel, phase),
+        Way::Stride(_) | Way::Stretches => runs(rest, kernel, phase),
     }
 }
 
 #[multiversion(targets("x86_64+avx2", "aarch64+neon"))]
-fn aside(data: &[u8], out: &mut [u8], kernel: &Kernel, mut phase: usize) {
+fn aside(data: &[u8], out: &mut [u8], Kernel { tile, period, .. }: &Kernel, mut phase: usize) {
     #[inline(always)]
-    fn mix(data: &[u8], out: &mut [u8], key: &[u8]) {
-        for ((to, byte), key) in out.iter_mut().zip(data).zip(key) {
-            *to = byte ^ key;
-        }
+    fn run(data: &[u8], out: &mut [u8], key: &[u8]) {
+        let ((blocks, rest), (outs, out_rest)) = (data.as_chunks::<ASIDE_BYTES>(), out.as_chunks_mut::<ASIDE_BYTES>());
+        let (keys, _) = key.as_chunks();
+        blocks.iter().zip(outs).zip(keys).for_each(|((block, out), key)| *out = mixed(block, key));
+        mix_into(rest, out_rest, &key[data.len() - rest.len()..]);
     }
 
-    let Kernel { tile, period, stride } = kernel;
     let cut = to_line(out, out.len());
     let ((head, rest), (head_out, rest_out)) = (data.split_at(cut), out.split_at_mut(cut));
-    mix(head, head_out, &tile[phase..]);
+    mix_into(head, head_out, &tile[phase..]);
     phase = (phase + cut) % period;
-    if *stride > 0 && rest.len() >= STRIDES_LEAST * stride {
-        let mut copy = [0; LONG_BYTES + LINE_BYTES];
-        let key = aligned(&mut copy, &tile[phase..phase + stride]);
-        return rest.chunks(*stride).zip(rest_out.chunks_mut(*stride)).for_each(|(run, out)| mix(run, out, key));
-    }
-    for (run, run_out) in rest.chunks(RUN_BYTES).zip(rest_out.chunks_mut(RUN_BYTES)) {
-        mix(run, run_out, &tile[phase..]);
+    for (data, out) in rest.chunks(RUN_BYTES).zip(rest_out.chunks_mut(RUN_BYTES)) {
+        run(data, out, &tile[phase..]);
         phase = (phase + RUN_BYTES) % period;
     }
+}
+
+/// As `aside`, past the caches.
+#[multiversion(targets("x86_64+avx2", "aarch64+neon"))]
+fn streamed(data: &[u8], out: &mut [u8], Kernel { tile, period, .. }: &Kernel, mut phase: usize) {
+    let (head_out, lines, tail_out) = line::lines(out);
+    let (head, rest) = data.split_at(head_out.len());
+    let (blocks, tail) = rest.as_chunks::<LINE_BYTES>();
+    mix_into(head, head_out, &tile[phase..]);
+    phase = (phase + head.len()) % period;
+    const RUN_LINES: usize = RUN_BYTES / LINE_BYTES;
+    for (blocks, lines) in blocks.chunks(RUN_LINES).zip(lines.chunks_mut(RUN_LINES)) {
+        let (keys, _) = tile[phase..].as_chunks();
+        blocks.iter().zip(&mut *lines).zip(keys).for_each(|((block, line), key)| line.stream(mixed(block, key)));
+        phase = (phase + lines.len() * LINE_BYTES) % period;
+    }
+    line::done();
+    mix_into(tail, tail_out, &tile[phase..]);
 }
 
 #[cfg(test)]
@@ -186,7 +294,13 @@ mod tests {
         let mut there = vec![0; skew + data.len()];
         ready.apply_into(data, &mut there[skew..], offset);
         assert!(there[skew..] == wanted, "out of place: {what}");
-        assert!(here[..skew].iter().chain(&there[..skew]).all(|byte| *byte == 0), "beyond the data: {what}");
+        let mut past = vec![0; skew + data.len()];
+        streamed(data, &mut past[skew..], &ready, ready.phase(offset));
+        assert!(past[skew..] == wanted, "past the caches: {what}");
+        assert!(
+            here[..skew].iter().chain(&there[..skew]).chain(&past[..skew]).all(|byte| *byte == 0),
+            "beyond the data: {what}"
+        );
     }
 
     #[test]

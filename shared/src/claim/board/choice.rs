@@ -50,6 +50,11 @@ impl Board {
         if self.goes_round() { self.go_round(draw, now) } else { self.sample(draw, now) }
     }
 
+    /// Whether there is a chunk to claim without a search: one that was promised, or was free when last listed.
+    pub fn is_next_at_hand(&mut self, now: Moment) -> bool {
+        self.promise().is_some() || (!self.is_stale(now) && self.first_free().is_some())
+    }
+
     /// Whether what was listed is too old to choose from. Where others go along lanes they have been everywhere within a
     /// heartbeat; where they choose at random, a lost claim tells.
     fn is_stale(&self, now: Moment) -> bool {

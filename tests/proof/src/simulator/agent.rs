@@ -62,6 +62,19 @@ impl Journal for Nothing {
     }
 }
 
+/// Tells of a run's end, however it ends.
+struct AtWork<'a> {
+    world: &'a World,
+    agent: usize,
+    name: &'a str,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.world.state().bystander.in_hand.on_run_end(self.agent, self.name);
+    }
+}
+
 /// Takes the input, takes its time, and does what its nature says.
 struct SimulatedTask {
     world: Arc<World>,
@@ -79,7 +92,8 @@ impl Processor for SimulatedTask {
     async fn process(&self, io: &mut TaskIo) -> Result<(), Failure> {
         let name = io.task.name.clone();
         trace!(self.world, "agent {} runs {name} as {}", self.agent, io.attempt);
-        let broken = self.world.state().bystander.on_run(io.attempt);
+        let broken = self.world.state().bystander.on_run(self.agent, &name, io.attempt);
+        let _until_it_ends = AtWork { world: &self.world, agent: self.agent, name: &name };
         if let Err(broken) = broken {
             self.world.violated(broken);
         }

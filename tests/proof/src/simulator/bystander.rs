@@ -14,6 +14,8 @@ use dayfly_shared::records::{
 };
 use dayfly_shared::store::{Attributes, ETag, ListPage, ListQuery};
 
+use super::overlap::InHand;
+
 /// Who writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
@@ -70,6 +72,8 @@ pub struct Bystander {
     looked: [BTreeMap<(usize, ChunkId), Duration>; 2],
     /// Segments that an agent saw, read or listed.
     knows: BTreeSet<(usize, u32)>,
+    /// What overlaps within the agents.
+    pub in_hand: InHand,
 }
 
 impl Bystander {
@@ -98,6 +102,7 @@ impl Bystander {
             summary: None,
             looked: Default::default(),
             knows: BTreeSet::new(),
+            in_hand: InHand::default(),
         }
     }
 
@@ -136,7 +141,7 @@ impl Bystander {
         if key.starts_with(&self.keys.semaphores())
             && let Some(chunk) = self.keys.parse_chunk(key)
         {
-            return self.on_semaphore(chunk, body, now);
+            return self.on_semaphore(who, chunk, body, now);
         }
         if key.starts_with(&self.keys.results())
             && let Some(chunk) = self.keys.parse_chunk(key)
@@ -267,7 +272,7 @@ impl Bystander {
         }
     }
 
-    fn on_semaphore(&mut self, chunk: ChunkId, body: &Bytes, now: Duration) -> Result<(), Broken> {
+    fn on_semaphore(&mut self, who: Who, chunk: ChunkId, body: &Bytes, now: Duration) -> Result<(), Broken> {
         let record: Semaphore = from_json(body).map_err(|e| format!("the semaphore of {chunk}: {e}"))?;
         if let Some(prior) = self.semaphores.get(&chunk) {
             self.lease_is_not_taken_early(chunk, prior, &record, now)?;
@@ -276,8 +281,17 @@ impl Bystander {
         if let Some(known) = self.chunks.get_mut(&chunk) {
             known.free_since = (record.state == LeaseState::Released).then_some(now);
         }
+        let holds = match who {
+            Who::Agent(agent) if record.state == LeaseState::Held => {
+                self.in_hand.on_held(agent, chunk, record.write == 1, |chunk| self.results.contains_key(chunk))
+            }
+            _ => {
+                self.in_hand.on_free(chunk);
+                Ok(())
+            }
+        };
         self.semaphores.insert(chunk, Sighted { record, written: now });
-        Ok(())
+        holds
     }
 
     /// Guarantee 6, first half: no lease is taken from a holder that renews in time. (Once the chunk is closed nobody holds it:
@@ -354,6 +368,7 @@ impl Bystander {
         }
         let Some(chunk) = self.keys.parse_chunk(key) else { return Ok(()) };
         self.semaphores.remove(&chunk);
+        self.in_hand.on_free(chunk);
         if let Some(known) = self.chunks.get_mut(&chunk) {
             known.free_since = Some(now);
         }
@@ -366,13 +381,13 @@ impl Bystander {
         }
     }
 
-    /// An attempt's name is never used twice.
+    /// An attempt's name is never used twice, and an agent runs no more tasks at once than it has slots.
     ///
     /// # Errors
-    /// When it is.
-    pub fn on_run(&mut self, attempt: Attempt) -> Result<(), Broken> {
+    /// When it is otherwise.
+    pub fn on_run(&mut self, agent: usize, name: &str, attempt: Attempt) -> Result<(), Broken> {
         match self.attempts.insert(attempt) {
-            true => Ok(()),
+            true => self.in_hand.on_run(agent, name),
             false => Err(format!("the attempt {attempt} was used twice")),
         }
     }
@@ -381,6 +396,9 @@ impl Bystander {
     pub fn on_read(&mut self, agent: usize, key: &str) {
         if let Some((segment, true)) = self.keys.parse_segment(key) {
             self.knows.insert((agent, segment));
+        }
+        if let Some(name) = self.wanted.iter().find(|name| self.job.key(name) == key) {
+            self.in_hand.on_input(agent, name);
         }
     }
 

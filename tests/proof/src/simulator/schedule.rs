@@ -19,6 +19,7 @@ use super::agent::{Birth, parts};
 use super::bystander::{Bystander, Who};
 use super::clock::sleep;
 use super::faults::{Fault, FaultCounts};
+use super::overlap::Overlaps;
 use super::scenario::{Blow, Scenario, input_of, later_names, output_of};
 use super::world::{Being, World, trace};
 
@@ -39,6 +40,8 @@ pub struct Report {
     pub requests: u64,
     /// What went wrong on the way.
     pub faults: FaultCounts,
+    /// What overlapped within agents.
+    pub overlaps: Overlaps,
     /// Every event, if asked for.
     pub trace: Option<String>,
 }
@@ -69,6 +72,10 @@ pub fn run(seed: u64, traced: bool) -> Report {
             simulated: world.elapsed(),
             requests: state.requests,
             faults: std::mem::take(&mut state.faults),
+            overlaps: {
+                state.bystander.in_hand.on_end();
+                state.bystander.in_hand.seen
+            },
             trace,
         }
     })
@@ -264,6 +271,7 @@ impl Director {
             state.beings.push(Being::default());
             state.beings.len() - 1
         };
+        self.world.state().bystander.in_hand.on_launch(index, birth.slots);
         trace!(self.world, "agent {index} launched: {birth:?}");
         let (parts, settings, stop) = parts(&self.world, index, &self.scenario, &birth);
         self.stops.push((stop, Arc::clone(&parts.clock)));
