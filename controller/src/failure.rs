@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use dayfly_shared::exit::Exit;
 use dayfly_shared::services::NO_CREDENTIALS;
@@ -19,14 +20,15 @@ pub struct Failure {
     what: String,
     left: Option<String>,
     fix: Option<String>,
-    profiles: Vec<String>,
+    /// Small, as every result has room for it.
+    profiles: Option<Arc<Vec<String>>>,
     lack: Option<Lack>,
 }
 
 impl Failure {
     /// That `what` went wrong: the thing is named in it.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, what: what.into(), left: None, fix: None, profiles: Vec::new(), lack: None }
+        Self { exit: Exit::Failed, what: what.into(), left: None, fix: None, profiles: None, lack: None }
     }
 
     /// That the command line was wrong; nothing was done.
@@ -101,13 +103,13 @@ impl Failure {
     /// That it would be mended by one of these profiles of settings.
     #[must_use]
     pub fn choose(mut self, profiles: &[String]) -> Self {
-        self.profiles = profiles.to_vec();
+        self.profiles = Some(Arc::new(profiles.to_vec()));
         self.or(&format!("choose a profile with --settings: {}", profiles.join(", ")))
     }
 
     /// The profiles of settings that would mend it.
     pub fn profiles(&self) -> &[String] {
-        &self.profiles
+        self.profiles.as_deref().map_or(&[], Vec::as_slice)
     }
 
     /// With what was being done, in front.
