@@ -162,7 +162,8 @@ def look(world, killed, place):
 
 
 def cancelled(recipe, world, start):
-    """Started on a job that is over an agent ends well at once; on one that is cancelled it ends, and is not tried again."""
+    """Started on a job that is over an agent ends well; on one that is cancelled or drains it ends, and is not tried again for the
+    first."""
     assert recipe.verdict(ended(start(0)), 1) == recipes.DONE
     with world.job.joinpath("tasklist.txt").open("a") as more:
         more.write("text99\n")
@@ -170,6 +171,10 @@ def cancelled(recipe, world, start):
     code = ended(start(0))
     assert code == 5, f"an agent of a cancelled job ended with {code}"
     assert recipe.verdict(code, 1) == recipes.OVER, "a cancelled job's agents are not tried again"
+    world.run("resume", JOB)
+    world.run("drain", JOB)
+    code = ended(start(0))
+    assert code == 4, f"an agent of a job that drains ended with {code}"
 
 
 if __name__ == "__main__":
