@@ -45,6 +45,12 @@ class World:
         assert ran.returncode == code, f"dayfly {words} ended with {ran.returncode}:\n{ran.stdout}{ran.stderr}"
         return ran.stdout
 
+    def watch(self):
+        """`dayfly watch`, its lines in a file."""
+        environment = self.environment | {"HOME": str(self.folder), "PATH": "/usr/bin:/bin", "AWS_REGION": "us-east-1"}
+        lines = self.folder.joinpath("watch.log").open("wb")
+        return subprocess.Popen([self.dayfly, "watch", JOB], env=environment, stdout=lines, stderr=lines)
+
     def agents(self):
         """The agents' records, by name."""
         status = json.loads(self.run("status", JOB, "--json"))
@@ -82,7 +88,7 @@ def play(engine, agent, dayfly):
             return process
 
         try:
-            scenes(recipe, world, start)
+            scenes(recipe, world, start, stack)
         except BaseException:
             for log in sorted(folder.glob("*.log")):
                 print(f"---- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
@@ -92,7 +98,7 @@ def play(engine, agent, dayfly):
         assert not missing, f"nobody asked {missing} for credentials"
 
 
-def scenes(recipe, world, start):
+def scenes(recipe, world, start, stack):
     # Tasks wait at a gate, so that who is killed has something in hand.
     inputs, gate = world.folder / "inputs", world.folder / "gate"
     inputs.mkdir()
@@ -101,7 +107,11 @@ def scenes(recipe, world, start):
     program = f"until test -e {gate}; do sleep 0.1; done; tr a-z A-Z < {{input}}"
     world.run("seed", JOB, "--inputs", str(inputs), "--lease-ttl", "3s", "--agents", str(AGENTS), "--shell", program)
 
+    watch = world.watch()
+    stack.callback(watch.wait)
+    stack.callback(watch.kill)
     agents = {index: start(index) for index in range(AGENTS)}
+    places = [recipe.words(index) for index in range(AGENTS)]
     names = [recipe.agent_name(index) for index in range(AGENTS)]
 
     def at_work(wanted):
@@ -113,8 +123,7 @@ def scenes(recipe, world, start):
 
     until("all agents have tasks in hand", lambda: at_work(names))
     records = world.agents()
-    for index, name in enumerate(names):
-        place = recipe.words(index)
+    for name, place in zip(names, places):
         engine, _, host = place.rpartition(", ")
         assert (records[name]["engine"], records[name]["host"]) == (engine, host), records[name]
         assert engine in world.run("status", JOB), f"status does not say {engine}"
@@ -137,11 +146,15 @@ def scenes(recipe, world, start):
     for index, process in agents.items():
         code = ended(process)
         assert recipe.verdict(code, recipe.started[index]) == recipes.DONE, f"agent {index} ended with {code}"
-    look(world, names[killed], recipe.words(killed))
+    assert ended(watch) == 0
+    watched = world.folder.joinpath("watch.log").read_text()
+    for place in places:
+        assert f"on {place}" in watched, f"watch does not say {place}:\n{watched}"
+    look(world, names[killed])
     cancelled(recipe, world, start)
 
 
-def look(world, killed, place):
+def look(world, killed):
     """The job is over, and right; what the killed agent had in hand was done by another."""
     for n in range(FILES):
         text = (f"file {n}\n" * (n + 1)).upper()
@@ -158,11 +171,11 @@ def look(world, killed, place):
     assert lost, "nothing was lost with the killed agent"
     told = world.run("describe", JOB, min(lost))
     assert "vanished" in told, told
-    world.run("watch", JOB)
 
 
 def cancelled(recipe, world, start):
-    """Started on a job that is over an agent ends well at once; on one that is cancelled it ends, and is not tried again."""
+    """Started on a job that is over an agent ends well; on one that is cancelled or drains it ends, and is not tried again for the
+    first."""
     assert recipe.verdict(ended(start(0)), 1) == recipes.DONE
     with world.job.joinpath("tasklist.txt").open("a") as more:
         more.write("text99\n")
@@ -170,6 +183,10 @@ def cancelled(recipe, world, start):
     code = ended(start(0))
     assert code == 5, f"an agent of a cancelled job ended with {code}"
     assert recipe.verdict(code, 1) == recipes.OVER, "a cancelled job's agents are not tried again"
+    world.run("resume", JOB)
+    world.run("drain", JOB)
+    code = ended(start(0))
+    assert code == 4, f"an agent of a job that drains ended with {code}"
 
 
 if __name__ == "__main__":
