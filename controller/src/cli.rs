@@ -4,6 +4,7 @@ mod config;
 mod container;
 mod cost;
 mod doctor;
+mod file;
 mod image;
 mod instances;
 mod job;
@@ -22,9 +23,10 @@ use clap::{Args, Parser, Subcommand};
 use dayfly_shared::job::Location;
 
 pub use config::{CompletionsArgs, ConfigArgs, ConfigCommand, ManArgs};
-pub use container::{ContainerArgs, LeavesArg, NetworkArg};
+pub use container::{ContainerArgs, NetworkArg, OutputArg};
 pub use cost::CostArgs;
 pub use doctor::DoctorArgs;
+pub use file::{FileArg, local_path};
 pub use image::{ImageArgs, ImageCommand, PruneArgs, PublishArgs};
 pub use instances::{ManageArgs, PsArgs, ReapArgs};
 pub use job::{JobArg, split_job};
@@ -32,7 +34,7 @@ pub use logs::{DescribeArgs, LogsArgs};
 pub use machines::{Architecture, MachinesArgs};
 pub use remote::{ConnectArgs, ExecArgs};
 pub use report::{ReportArgs, ReportFormat};
-pub use seed::{InputsArg, KernelArg, ProgramArgs, SeedArgs};
+pub use seed::{InputsArg, ProgramArgs, SeedArgs};
 pub use setup::{KindArg, SetupArgs, TeardownArgs};
 pub use watch::{NoticeArg, WatchArgs};
 
@@ -72,7 +74,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Global {
     /// Use the folder DIR instead of a service: each folder in it is a bucket
-    #[arg(long, global = true, value_name = "DIR", env = "DAYFLY_LOCAL", help_heading = PLACE)]
+    #[arg(long, global = true, value_name = "DIR", env = "DAYFLY_LOCAL", help_heading = PLACE, value_parser = local_path)]
     pub local: Option<PathBuf>,
     /// The URL of an S3 service that is not Amazon's (else AWS_ENDPOINT_URL)
     #[arg(long, global = true, value_name = "URL", help_heading = PLACE)]
@@ -201,13 +203,13 @@ pub struct AgentsArgs {
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Agents")]
     pub slots: Option<u32>,
     /// The agent program (else the dayfly-agent beside this program)
-    #[arg(long, value_name = "PATH", env = "DAYFLY_AGENT", help_heading = "Agents")]
+    #[arg(long, value_name = "PATH", env = "DAYFLY_AGENT", help_heading = "Agents", value_parser = local_path)]
     pub agent: Option<PathBuf>,
     /// Agents stay when the job is over, and wait for more
     #[arg(long, help_heading = "Agents")]
     pub linger: bool,
     /// Where agents keep their logs and work (else a hidden folder in --local's, or ~/.local/state/dayfly)
-    #[arg(long, value_name = "DIR", help_heading = "Agents")]
+    #[arg(long, value_name = "DIR", help_heading = "Agents", value_parser = local_path)]
     pub agents_dir: Option<PathBuf>,
     /// How long to wait for agents that were asked to stop
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration, help_heading = "Agents")]
@@ -231,7 +233,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub agents: AgentsArgs,
     /// Copy the outputs to DIR at the end
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = local_path)]
     pub fetch: Option<PathBuf>,
 }
 
@@ -244,6 +246,9 @@ pub struct StatusArgs {
     /// Show every running task, agent and given-up task, not just the first of each
     #[arg(long)]
     pub all: bool,
+    /// Ask AWS what it has cost so far, where it runs on EC2 (as dayfly cost does)
+    #[arg(long)]
+    pub cost: bool,
 }
 
 /// `dayfly fetch`.
@@ -326,6 +331,7 @@ pub struct CleanArgs {
     dayfly serve demo            then, elsewhere, paste the lines it prints, and: aws s3 ls s3://dayfly/")]
 pub struct ServeArgs {
     /// The folder; each folder in it is a bucket
+    #[arg(value_parser = local_path)]
     pub dir: PathBuf,
     /// The port to listen on (else the one used there before, else any free one)
     #[arg(long)]
@@ -341,6 +347,27 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// A URL would be taken for a folder called `s3:`.
+    #[test]
+    fn no_path_takes_a_place_in_a_bucket() {
+        fn walk(command: &clap::Command, paths: &mut Vec<String>) {
+            for argument in command.get_arguments() {
+                let parser = argument.get_value_parser();
+                if parser.type_id() == clap::builder::ValueParser::path_buf().type_id() {
+                    // The library's own parser for paths takes anything.
+                    let any = format!("{:?}", clap::builder::ValueParser::path_buf());
+                    assert_ne!(format!("{parser:?}"), any, "{} {argument}: it wants local_path", command.get_name());
+                    paths.push(argument.to_string());
+                }
+            }
+            command.get_subcommands().for_each(|below| walk(below, paths));
+        }
+        let (mut command, mut paths) = (Cli::command(), Vec::new());
+        command.build();
+        walk(&command, &mut paths);
+        assert!(paths.len() > 10, "{paths:?}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `dayfly config`: where settings come from, and profiles of them.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use dayfly_shared::exit::Exit;
 use serde::Serialize;
@@ -39,7 +40,7 @@ pub fn command(parts: &Parts, args: &ConfigArgs) -> Result<Exit> {
                     .fix("name some: dayfly config save NAME s3://BUCKET/PREFIX --region REGION"));
             }
             let file = files::save(name, &layer)?;
-            parts.output().note(format!("profile   {name} ({})", file.display()));
+            parts.output().done(&Saved { profile: name.clone(), file, settings: layer });
         }
     }
     Ok(Exit::Done)
@@ -63,6 +64,19 @@ impl fmt::Display for Shown {
             [] => Ok(()),
             several => writeln!(f, "profiles, none of which is used: {} (--settings NAME)", several.join(", ")),
         }
+    }
+}
+
+#[derive(Serialize)]
+struct Saved {
+    profile: String,
+    file: PathBuf,
+    settings: Layer,
+}
+
+impl fmt::Display for Saved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "profile   {} ({})", self.profile, self.file.display())
     }
 }
 

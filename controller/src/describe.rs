@@ -1,6 +1,7 @@
 //! `dayfly describe`: a task's whole history.
 
 use std::fmt;
+use std::time::Duration;
 
 use dayfly_shared::clock::Timestamp;
 use dayfly_shared::exit::Exit;
@@ -140,7 +141,14 @@ impl Description {
     fn attempt(&self, f: &mut fmt::Formatter<'_>, chapter: &Chapter, attempt: &Try) -> fmt::Result {
         let took = human::duration(attempt.to.unwrap_or(self.now).since(attempt.from));
         let number = chapter.attempts.iter().position(|a| a.attempt == attempt.attempt).map_or(0, |n| n + 1);
-        writeln!(f, "  {}  attempt {number} ({}): {}, {took}", attempt.from, attempt.attempt, end_words(attempt.end))?;
+        write!(f, "  {}  attempt {number} ({}): {}, {took}", attempt.from, attempt.attempt, end_words(attempt.end))?;
+        match attempt.usage {
+            Some(used) => {
+                let cpu = human::duration(Duration::from_millis(used.cpu_ms));
+                writeln!(f, ", {} of memory at most, {cpu} of CPU", human::bytes(used.peak_memory_bytes))?;
+            }
+            None => writeln!(f)?,
+        }
         // The dead letter says the last one's in full.
         if let Some(error) = attempt.error.as_ref().filter(|_| chapter.dead_letter.is_none()) {
             for line in error.lines() {

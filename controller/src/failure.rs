@@ -6,7 +6,8 @@ use std::io;
 use std::path::Path;
 
 use dayfly_shared::exit::Exit;
-use dayfly_shared::store::{StoreError, StoreErrorKind};
+use dayfly_shared::services::NO_CREDENTIALS;
+use dayfly_shared::store::{Lack, StoreError, StoreErrorKind};
 
 /// The result of a command or a part of one.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -19,12 +20,13 @@ pub struct Failure {
     left: Option<String>,
     fix: Option<String>,
     profiles: Vec<String>,
+    lack: Option<Lack>,
 }
 
 impl Failure {
     /// That `what` went wrong: the thing is named in it.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, what: what.into(), left: None, fix: None, profiles: Vec::new() }
+        Self { exit: Exit::Failed, what: what.into(), left: None, fix: None, profiles: Vec::new(), lack: None }
     }
 
     /// That the command line was wrong; nothing was done.
@@ -45,6 +47,21 @@ impl Failure {
             }
             _ => failure,
         }
+    }
+
+    /// That there are no credentials for a call.
+    pub fn credentials(asked: &str, lack: Lack) -> Self {
+        let failure = Self::new(format!("{}: {}", no_credentials(lack.kind, asked), lack.why)).fix(lack.fix(None));
+        Self { lack: Some(lack), ..failure }
+    }
+
+    /// With the profile of `~/.aws/config` that is used, for a text that tells how to log in.
+    #[must_use]
+    pub fn for_profile(mut self, profile: Option<&str>) -> Self {
+        if let Some(lack) = &self.lack {
+            self.fix = Some(lack.fix(profile));
+        }
+        self
     }
 
     /// With what was left behind.
@@ -123,12 +140,25 @@ impl std::error::Error for Failure {}
 /// A store's error says all of it in its own text; a service's words may come in lines, and are made one.
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let text = error.to_string();
+        let text = match error.kind {
+            kind @ (StoreErrorKind::NoCredentials | StoreErrorKind::ExpiredCredentials) => {
+                let why = error.detail.strip_prefix(NO_CREDENTIALS).unwrap_or(&error.detail);
+                format!("{}: {why}", no_credentials(kind, &error.place))
+            }
+            _ => error.to_string(),
+        };
         let failure = Self::new(text.lines().map(str::trim).collect::<Vec<_>>().join(" "));
         match error.kind {
             StoreErrorKind::Transient => failure.fix("check the endpoint and the network, and run it again"),
             _ => failure,
         }
+    }
+}
+
+fn no_credentials(kind: StoreErrorKind, asked: &str) -> String {
+    match kind {
+        StoreErrorKind::ExpiredCredentials => format!("the AWS credentials for {asked} do not hold"),
+        _ => format!("no AWS credentials for {asked}"),
     }
 }
 

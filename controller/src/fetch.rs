@@ -20,7 +20,7 @@ use dayfly_shared::work::OutputKind;
 use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 
-use crate::cli::{FetchArgs, split_job};
+use crate::cli::{FetchArgs, local_path, split_job};
 use crate::failure::{Failure, Result};
 use crate::observe::Observer;
 use crate::parts::{Parts, Patience};
@@ -40,8 +40,9 @@ pub async fn command(parts: &Parts, args: &FetchArgs) -> Result<Exit> {
     let [dir] = rest else {
         return Err(Failure::usage("fetch takes a job and a folder").fix("dayfly fetch [s3://BUCKET/PREFIX] DIR"));
     };
+    let dir = local_path(dir).map_err(|e| Failure::usage(format!("'{dir}': {e}")))?;
     let job = parts.settings.job(named.as_ref().or(args.default_job.as_ref()))?;
-    let report = fetch(parts, &job, Path::new(dir), args.glob.as_deref()).await?;
+    let report = fetch(parts, &job, &dir, args.glob.as_deref()).await?;
     parts.output().result(&report);
     Ok(Exit::Done)
 }

@@ -215,8 +215,10 @@ impl Plan {
 
 /// That there is no job.
 pub fn no_job(location: &Location) -> Failure {
-    Failure::new(format!("there is no job at {location}"))
-        .fix("seed it (dayfly seed), correct the place, or look for jobs with: dayfly jobs")
+    Failure::new(format!("there is no job at {location}")).fix(format!(
+        "seed it (dayfly seed), or correct the place (dayfly jobs s3://{} lists what is there)",
+        location.bucket()
+    ))
 }
 
 /// A record, if it is there and can be read.

@@ -59,6 +59,7 @@ pub async fn command(parts: &Parts, args: &LaunchArgs) -> Result<Exit> {
             snapshot: &snapshot,
             now: parts.clock.now().wall,
             shown: agents.len(),
+            spent: None,
         });
         return Ok(exit);
     }

@@ -32,6 +32,7 @@ mod manual;
 mod merge;
 mod names;
 mod notices;
+mod object;
 mod progress;
 mod retry;
 mod run;
@@ -48,6 +49,7 @@ use dayfly_shared::exit::Exit;
 use account::{cap, cloud, cost, instances, policy};
 use cli::{Cli, Command};
 use failure::Result;
+use output::Output;
 use parts::Parts;
 use settings::Settings;
 
@@ -59,7 +61,7 @@ pub async fn run(mut cli: Cli) -> Result<Exit> {
     // Neither needs settings, which may be what somebody is about to mend with the manual's help.
     match &cli.command {
         Command::Completions(args) => return manual::completions(args),
-        Command::Man(args) => return manual::pages(args),
+        Command::Man(args) => return manual::pages(&Output::of(&cli.global), args),
         _ => {}
     }
     let failure = match with_settings(&cli).await {
@@ -78,28 +80,32 @@ async fn with_settings(cli: &Cli) -> Result<Exit> {
     let settings = Settings::resolve(&cli.global)?;
     settings::log_to_stderr(&settings);
     let parts = Parts::new(&settings);
+    command(&parts, &cli.command).await.map_err(|failure| failure.for_profile(settings.profile().as_deref()))
+}
+
+async fn command(parts: &Parts, command: &Command) -> Result<Exit> {
     #[cfg(feature = "ec2")]
-    if let Some(outcome) = account::command(&parts, &cli.command).await {
+    if let Some(outcome) = account::command(parts, command).await {
         return outcome;
     }
-    match &cli.command {
-        Command::Seed(args) => seed::command(&parts, args).await,
-        Command::Launch(args) => launch::command(&parts, args).await,
-        Command::Run(args) => run::command(&parts, args).await,
-        Command::Status(args) => status::command(&parts, args).await,
-        Command::Watch(args) => watch::command(&parts, args).await,
-        Command::Logs(args) => logs::command(&parts, args).await,
-        Command::Describe(args) => describe::command(&parts, args).await,
-        Command::Report(args) => report::command(&parts, args).await,
-        Command::Fetch(args) => fetch::command(&parts, args).await,
-        Command::Retry(args) => retry::command(&parts, args).await,
-        Command::Pause(args) => control::pause(&parts, args).await,
-        Command::Drain(args) => control::drain(&parts, args).await,
-        Command::Resume(args) => control::resume(&parts, args).await,
-        Command::Cancel(args) => control::cancel(&parts, args).await,
-        Command::Jobs(args) => jobs::command(&parts, args).await,
-        Command::Clean(args) => clean::command(&parts, args).await,
-        Command::Doctor(args) => doctor::command(&parts, args).await,
+    match command {
+        Command::Seed(args) => seed::command(parts, args).await,
+        Command::Launch(args) => launch::command(parts, args).await,
+        Command::Run(args) => run::command(parts, args).await,
+        Command::Status(args) => status::command(parts, args).await,
+        Command::Watch(args) => watch::command(parts, args).await,
+        Command::Logs(args) => logs::command(parts, args).await,
+        Command::Describe(args) => describe::command(parts, args).await,
+        Command::Report(args) => report::command(parts, args).await,
+        Command::Fetch(args) => fetch::command(parts, args).await,
+        Command::Retry(args) => retry::command(parts, args).await,
+        Command::Pause(args) => control::pause(parts, args).await,
+        Command::Drain(args) => control::drain(parts, args).await,
+        Command::Resume(args) => control::resume(parts, args).await,
+        Command::Cancel(args) => control::cancel(parts, args).await,
+        Command::Jobs(args) => jobs::command(parts, args).await,
+        Command::Clean(args) => clean::command(parts, args).await,
+        Command::Doctor(args) => doctor::command(parts, args).await,
         Command::Setup(_)
         | Command::Teardown(_)
         | Command::Ps(_)
@@ -111,8 +117,8 @@ async fn with_settings(cli: &Cli) -> Result<Exit> {
         | Command::Connect(_)
         | Command::Cost(_)
         | Command::Image(_) => Err(without_ec2()),
-        Command::Serve(args) => serve::command(&parts, args).await,
-        Command::Config(args) => config::command(&parts, args),
+        Command::Serve(args) => serve::command(parts, args).await,
+        Command::Config(args) => config::command(parts, args),
         Command::Completions(_) | Command::Man(_) => Ok(Exit::Done),
     }
 }

@@ -2,11 +2,16 @@
 
 mod markdown;
 
+use std::fmt;
+use std::path::PathBuf;
+
 use clap::CommandFactory as _;
 use dayfly_shared::exit::Exit;
+use serde::Serialize;
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 use crate::failure::{Failure, Result};
+use crate::output::Output;
 
 /// `dayfly completions`.
 ///
@@ -23,14 +28,40 @@ pub fn completions(args: &CompletionsArgs) -> Result<Exit> {
 ///
 /// # Errors
 /// A folder that cannot be written.
-pub fn pages(args: &ManArgs) -> Result<Exit> {
+pub fn pages(output: &Output, args: &ManArgs) -> Result<Exit> {
     let Some(dir) = &args.dir else {
-        // A reader that went away has seen what it wanted.
-        let _ = std::io::Write::write_all(&mut std::io::stdout().lock(), markdown::page(Cli::command()).as_bytes());
+        output.text(&markdown::page(Cli::command()));
         return Ok(Exit::Done);
     };
     let failed = |e: std::io::Error| Failure::io("writing the manual to", dir, &e);
     std::fs::create_dir_all(dir).map_err(failed)?;
     clap_mangen::generate_to(Cli::command(), dir).map_err(failed)?;
+    output.done(&Manual { folder: dir.clone(), pages: names(&mut Cli::command()) });
     Ok(Exit::Done)
+}
+
+/// The names of all pages: a command's is its own after those of the commands that it belongs to.
+fn names(command: &mut clap::Command) -> Vec<String> {
+    command.build();
+    fn add(command: &clap::Command, all: &mut Vec<String>) {
+        let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+        all.push(format!("{name}.1"));
+        let below = command.get_subcommands().filter(|below| !below.is_hide_set());
+        below.for_each(|below| add(below, all));
+    }
+    let mut all = Vec::new();
+    add(command, &mut all);
+    all
+}
+
+#[derive(Serialize)]
+struct Manual {
+    folder: PathBuf,
+    pages: Vec<String>,
+}
+
+impl fmt::Display for Manual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "manual    {} ({} pages)", self.folder.display(), self.pages.len())
+    }
 }

@@ -19,6 +19,7 @@ use dayfly_shared::views::{Fate, Ledger, ViewsRead, unknown_lines};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::failure::{Failure, Result};
+use crate::history::no_job;
 
 pub use agents::AgentNow;
 pub use leases::RunningNow;
@@ -110,8 +111,7 @@ impl Observer {
             None => self.job.job_settings().await?,
         };
         if stored.is_none() && self.ledger.segment_count() == 0 && !self.views.contains_key(&View::Tasklist) {
-            return Err(Failure::new(format!("there is no job at {}", self.job.location))
-                .fix("seed it (dayfly seed), correct the place, or look for jobs with: dayfly jobs"));
+            return Err(no_job(&self.job.location));
         }
         let settings = stored.unwrap_or_default();
 

@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
+use crate::cli::Global;
+
 /// Where a command's words go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Output {
@@ -17,6 +19,13 @@ pub struct Output {
 }
 
 impl Output {
+    /// As the command line and the environment say.
+    pub fn of(global: &Global) -> Self {
+        // https://no-color.org: set and not empty. Bars are escape sequences too.
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        Self { json: global.json, quiet: global.quiet, progress: !(global.no_progress || plain) }
+    }
+
     /// Prints what a command came to: one JSON document, or the text of it.
     pub fn result<R: Serialize + Display>(&self, report: &R) {
         if self.json {
@@ -34,6 +43,11 @@ impl Output {
         } else {
             self.print(&report.to_string());
         }
+    }
+
+    /// Says what a command did that leaves its result elsewhere, such as in a file: one JSON document, or a note.
+    pub fn done<R: Serialize + Display>(&self, report: &R) {
+        if self.json { self.result(report) } else { self.note(report) }
     }
 
     /// Prints data as it is.

@@ -11,6 +11,7 @@ use dayfly_shared::console;
 use dayfly_shared::job::Location;
 use dayfly_shared::rng::{Dice, StdDice};
 use dayfly_shared::store::{LocalStore, Patient, S3Settings, S3Store, Store, StoreErrorKind, store_name};
+use tokio::sync::OnceCell;
 
 use crate::failure::{Failure, Result};
 use crate::output::Output;
@@ -28,6 +29,8 @@ pub struct Parts {
     pub dice: Arc<dyn Dice>,
     /// The settings that every command shares.
     pub settings: Settings,
+    /// The region of AWS's own S3; none where the store is another. Found out once, when it is asked for.
+    region: Arc<OnceCell<Option<String>>>,
 }
 
 /// How long a call to a store is repeated while nobody answers.
@@ -42,7 +45,12 @@ pub enum Patience {
 impl Parts {
     /// The machine's clock and entropy.
     pub fn new(settings: &Settings) -> Self {
-        Self { clock: Arc::new(SystemClock), dice: Arc::new(StdDice::from_os()), settings: settings.clone() }
+        Self {
+            clock: Arc::new(SystemClock),
+            dice: Arc::new(StdDice::from_os()),
+            settings: settings.clone(),
+            region: Arc::default(),
+        }
     }
 
     /// Where to speak.
@@ -93,9 +101,12 @@ impl Parts {
         if matches!(self.settings.place, Place::Local(_)) {
             return None;
         }
-        let store = S3Store::connect(self.s3_settings(place.bucket()), Arc::clone(&self.clock)).await.ok()?;
-        // An endpoint that somebody names may be anybody's.
-        store.endpoint_url().is_none().then(|| console::link(place, store.region()))?
+        let region = self.region.get_or_init(|| async {
+            let store = S3Store::connect(self.s3_settings(place.bucket()), Arc::clone(&self.clock)).await.ok()?;
+            // An endpoint that somebody names may be anybody's.
+            store.endpoint_url().is_none().then(|| store.region().to_owned())
+        });
+        console::link(place, region.await.as_deref()?)
     }
 
     /// The store of a bucket that is made if it is a folder and not there yet. A service's buckets are its people's to

@@ -52,7 +52,7 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
             #[cfg(feature = "ec2")]
             if args.agents.machines.gpus.is_some() && seed.program.container.has_image() {
                 // Whoever asks for machines with GPUs wants them used.
-                seed.program.container.container_gpus.get_or_insert_with(|| "all".to_owned());
+                seed.program.container.task_gpus.get_or_insert_with(|| "all".to_owned());
             }
             let report = seed::seed(parts, &job, &seed).await?;
             parts.output().note(&report);
@@ -152,8 +152,8 @@ impl Serialize for RunReport<'_> {
 impl fmt::Display for RunReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.snapshot.agents.len().min(16);
-        let console = self.console.clone();
-        write!(f, "{}", StatusReport { snapshot: self.snapshot, now: self.parts.clock.now().wall, shown, console })?;
+        let (console, now) = (self.console.clone(), self.parts.clock.now().wall);
+        write!(f, "{}", StatusReport { snapshot: self.snapshot, now, shown, console, spent: None })?;
         if let Some(fetched) = &self.fetched {
             write!(f, "{fetched}")?;
         }

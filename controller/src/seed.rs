@@ -57,7 +57,7 @@ pub async fn command(parts: &Parts, args: &SeedArgs) -> Result<Exit> {
 pub async fn seed(parts: &Parts, location: &Location, args: &SeedArgs) -> Result<SeedReport> {
     // What is wrong on this machine shows before anything is asked of the store.
     let program = Program::read(args)?;
-    let source = Source::read(parts, args)?;
+    let source = Source::read(parts, args).await?;
     #[cfg(feature = "ec2")]
     crate::cloud::check_way(parts, location).await?;
     let job = open(parts, location).await?;

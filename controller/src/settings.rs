@@ -48,6 +48,7 @@ pub struct Settings {
 const ENDPOINT: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 const REGION: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 const PROFILE: [&str; 1] = ["AWS_PROFILE"];
+const KEYS: &str = "AWS_ACCESS_KEY_ID";
 
 /// A setting and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -99,15 +100,21 @@ impl Settings {
             None if remote || file.local.is_none() => Place::S3 {
                 endpoint_url: global.endpoint_url.clone().or_else(|| unless(&ENDPOINT, &file.endpoint_url)),
                 region: global.region.clone().or_else(|| unless(&REGION, &file.region)),
-                profile: global.profile.clone().or_else(|| unless(&PROFILE, &file.profile)),
+                // Keys of the environment outrank a file's profile too; only a flag means a profile whatever stands there.
+                profile: global.profile.clone().or_else(|| unless(&[PROFILE[0], KEYS], &file.profile)),
             },
             None => Place::Local(file.local.clone().unwrap_or_default()),
         };
-        // https://no-color.org: set and not empty. Bars are escape sequences too.
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        let output = Output { json: global.json, quiet: global.quiet, progress: !(global.no_progress || plain) };
+        let output = Output::of(global);
         let remote_flags = [global.endpoint_url.clone(), global.region.clone(), global.profile.clone()];
         Ok(Self { place, output, yes: global.yes, verbose: global.verbose, layers, remote_flags })
+    }
+
+    /// The profile of `~/.aws/config` that is used, where one is named.
+    pub fn profile(&self) -> Option<String> {
+        let Place::S3 { profile, .. } = &self.place else { return None };
+        let named = || std::env::var(PROFILE[0]).ok().filter(|name| !name.is_empty());
+        profile.clone().or_else(named)
     }
 
     /// A command for this job as a person would type it.
@@ -175,12 +182,15 @@ impl Settings {
             self.filed_job()?;
             filed(|layer| layer.job.as_ref().map(ToString::to_string))
         });
+        let profile = service(flagged(2, "--profile"), &PROFILE, |layer| layer.profile.clone());
+        let profile = profile
+            .filter(|(_, from)| from.starts_with("--") || PROFILE.contains(&from.as_str()) || variable(KEYS).is_none());
         let all = [
             ("job", job),
             ("local", local),
             ("endpoint_url", service(flagged(0, "--endpoint-url"), &ENDPOINT, |layer| layer.endpoint_url.clone())),
             ("region", service(flagged(1, "--region"), &REGION, |layer| layer.region.clone())),
-            ("profile", service(flagged(2, "--profile"), &PROFILE, |layer| layer.profile.clone())),
+            ("profile", profile),
         ];
         all.into_iter().map(|(setting, found)| Source::of(setting, found)).collect()
     }

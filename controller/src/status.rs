@@ -15,6 +15,7 @@ use crate::human;
 use crate::notices;
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
+use crate::report::{self, Spent};
 
 /// Lines of each kind that are shown without `--all`: what fits on a screen together.
 const SHOWN: usize = 12;
@@ -29,9 +30,21 @@ pub async fn command(parts: &Parts, args: &StatusArgs) -> Result<Exit> {
     let snapshot = observer.look().await?;
     #[cfg(feature = "ec2")]
     cap::keep(parts, &snapshot).await?;
+    let spent = match args.cost {
+        true => {
+            Some(report::spent(parts, observer.job(), &observer.job().agents().await?, parts.clock.now().wall).await?)
+        }
+        // What dayfly cost found last lies in the bucket.
+        false if snapshot.state == JobState::Over => report::noted(observer.job()).await?,
+        false => None,
+    };
     let shown = if args.all { usize::MAX } else { SHOWN };
-    let console = parts.console(snapshot.settings.outputs(&job)).await;
-    parts.output().result(&StatusReport { snapshot: &snapshot, now: parts.clock.now().wall, shown, console });
+    let console = match snapshot.state {
+        JobState::Over => parts.console(snapshot.settings.outputs(&job)).await,
+        _ => None,
+    };
+    let now = parts.clock.now().wall;
+    parts.output().result(&StatusReport { snapshot: &snapshot, now, shown, console, spent });
     notices::catch_up(parts, &observer, &snapshot).await;
     Ok(Exit::Done)
 }
@@ -46,6 +59,8 @@ pub struct StatusReport<'a> {
     pub shown: usize,
     /// The results in the S3 console.
     pub console: Option<String>,
+    /// What it has cost, where somebody asked.
+    pub spent: Option<Spent>,
 }
 
 impl Serialize for StatusReport<'_> {
@@ -55,8 +70,10 @@ impl Serialize for StatusReport<'_> {
             #[serde(flatten)]
             snapshot: &'a Snapshot,
             console: Option<&'a str>,
+            spent: Option<&'a Spent>,
         }
-        Fields { snapshot: self.snapshot, console: self.console.as_deref() }.serialize(serializer)
+        let fields = Fields { snapshot: self.snapshot, console: self.console.as_deref(), spent: self.spent.as_ref() };
+        fields.serialize(serializer)
     }
 }
 
@@ -137,6 +154,9 @@ impl fmt::Display for StatusReport<'_> {
             for line in &usage.advice {
                 writeln!(f, "advice   {line}")?;
             }
+        }
+        if let Some(spent) = &self.spent {
+            writeln!(f, "cost     {spent}")?;
         }
         if let Some(link) = self.console.as_deref().filter(|_| snapshot.state == JobState::Over) {
             writeln!(f, "results  {link}")?;

@@ -20,11 +20,11 @@ use crate::notices;
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
 use crate::progress::Lines;
-use crate::report;
+use crate::report::{self, Spent};
 use crate::status::{self, StatusReport};
 use crate::stop::Stop;
 
-use news::Event;
+use news::{Event, Standing};
 use screen::Screen;
 use view::View;
 
@@ -55,6 +55,7 @@ pub async fn command(parts: &Parts, args: &WatchArgs) -> Result<Exit> {
     let first = observer.look().await?;
     let mut watcher = Watcher::new(parts);
     let (snapshot, ending) = watcher.follow(&mut observer, first, &mut stop).await?;
+    let dollars = watcher.view.dollars;
     drop(watcher);
     if !matches!(ending, Ending::Stopped) {
         bell::ring(parts, &args.notify, &format!("{job} is {}: {}", snapshot.state.word(), status::tally(&snapshot)))
@@ -66,8 +67,9 @@ pub async fn command(parts: &Parts, args: &WatchArgs) -> Result<Exit> {
         return Ok(if matches!(ending, Ending::Stopped) { Exit::Drained } else { exit(&snapshot) });
     }
     let console = parts.console(snapshot.settings.outputs(&job)).await;
+    let spent = dollars.map(|dollars| Spent { dollars: Some(dollars), ..Spent::default() });
     let now = parts.clock.now().wall;
-    parts.output().result(&StatusReport { snapshot: &snapshot, now, shown: AGENT_LINES, console });
+    parts.output().result(&StatusReport { snapshot: &snapshot, now, shown: AGENT_LINES, console, spent });
     match ending {
         Ending::Over => Ok(exit(&snapshot)),
         Ending::Deserted => {
@@ -117,13 +119,19 @@ impl<'a> Watcher<'a> {
     ) -> Result<(Snapshot, Ending)> {
         let mut snapshot = first;
         loop {
+            let ending = match snapshot.state {
+                JobState::Over | JobState::Cancelled => Some(Ending::Over),
+                _ if is_deserted(&snapshot) => Some(Ending::Deserted),
+                _ => None,
+            };
+            if ending.is_some() {
+                // The last word says all of it.
+                self.next_bill = self.parts.clock.now().at;
+            }
             self.bill(observer, &snapshot).await?;
             self.tell(&snapshot);
-            if matches!(snapshot.state, JobState::Over | JobState::Cancelled) {
-                return Ok((snapshot, Ending::Over));
-            }
-            if is_deserted(&snapshot) {
-                return Ok((snapshot, Ending::Deserted));
+            if let Some(ending) = ending {
+                return Ok((snapshot, ending));
             }
             let until = self.parts.clock.now().at.after(wait(&snapshot));
             while self.parts.clock.now().at < until {
@@ -149,7 +157,7 @@ impl<'a> Watcher<'a> {
         self.next_bill = now.at.after(BILL);
         #[cfg(feature = "ec2")]
         cap::keep(self.parts, snapshot).await?;
-        if self.screen.is_some() && snapshot.agents.iter().any(|agent| agent.instance_id.is_some()) {
+        if snapshot.agents.iter().any(|agent| agent.instance_id.is_some()) {
             let agents = observer.job().agents().await?;
             self.view.dollars = report::spent(self.parts, observer.job(), &agents, now.wall).await?.dollars;
         }
@@ -165,7 +173,8 @@ impl<'a> Watcher<'a> {
                 output.line(event);
             }
             if self.is_news(snapshot) || !events.is_empty() {
-                output.line(&Event::Status(Box::new(snapshot.clone())));
+                let standing = Standing { snapshot: snapshot.clone(), dollars: self.view.dollars };
+                output.line(&Event::Status(Box::new(standing)));
             }
         } else if self.screen.is_some() {
             self.draw(snapshot);
@@ -175,7 +184,8 @@ impl<'a> Watcher<'a> {
                 output.note(format!("{} {event}", &time[11..19]));
             }
             if self.is_news(snapshot) {
-                output.note(format!("{} {}", &time[11..19], line(snapshot)));
+                let cost = self.view.dollars.map(|dollars| format!("; ${dollars:.2} so far")).unwrap_or_default();
+                output.note(format!("{} {}{cost}", &time[11..19], line(snapshot)));
             }
         }
         self.before = Some(snapshot.clone());

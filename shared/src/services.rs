@@ -16,13 +16,15 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 
 use crate::clock::Clock;
-use crate::store::chain;
+use crate::store::{Lack, chain};
 
 pub use account::Account;
 pub use heralds::Heralds;
 pub use http::{Answer, Http};
 pub use vault::Vault;
 
+/// How the error of a call begins that was not sent, as there are no credentials.
+pub const NO_CREDENTIALS: &str = "no credentials: ";
 /// How long the credentials may take to come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -149,8 +151,11 @@ impl Services {
         {
             return Ok(credentials.clone());
         }
-        let provider = self.credentials.as_ref().ok_or("no credentials are configured")?;
-        let credentials = provider.provide_credentials().await.map_err(|e| format!("no credentials: {}", chain(&e)))?;
+        let provider = self.credentials.as_ref().ok_or_else(|| format!("{NO_CREDENTIALS}none are configured"))?;
+        let credentials = provider.provide_credentials().await.map_err(|e| {
+            let why = Lack::of(&e).map_or_else(|| chain(&e), |lack| lack.why);
+            format!("{NO_CREDENTIALS}{why}")
+        })?;
         let until = credentials.expiry().map_or(now + KEPT, |expiry| expiry - FRESH);
         *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some((credentials.clone(), until));
         Ok(credentials)

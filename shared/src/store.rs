@@ -33,9 +33,9 @@ pub use memory::MemoryStore;
 pub use patient::Patient;
 pub use probe::{Refused, StoreCheck, probe, store_name};
 #[cfg(feature = "s3")]
-pub(crate) use s3::{NO_CA_ROOTS, have_ca_roots};
+pub use s3::{Lack, S3Settings, S3Store, S3Timeouts, chain, sdk_config};
 #[cfg(feature = "s3")]
-pub use s3::{S3Settings, S3Store, S3Timeouts, chain, sdk_config};
+pub(crate) use s3::{NO_CA_ROOTS, have_ca_roots};
 
 /// An object's entity tag, opaque, without the quotes that HTTP puts around it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,6 +151,8 @@ pub struct Attributes {
     pub metadata: BTreeMap<String, String>,
     /// CRC-32 (IEEE) of a body that is put in one piece, where the caller knows it: it is then not computed again.
     pub crc32: Option<u32>,
+    /// MD5 of such a body, where the caller knows it.
+    pub md5: Option<[u8; 16]>,
 }
 
 impl Attributes {

@@ -58,6 +58,8 @@ try {
       named: Number(document.querySelector("#timeline").dataset.named ?? 0),
       colours: colours.size,
       failures: [...document.querySelectorAll("#failures details")].map((entry) => entry.textContent),
+      spent: [...document.querySelectorAll("#spent tr")].slice(1).map((row) => [...row.cells].map((cell) => cell.textContent)),
+      hungriest: [...document.querySelectorAll("#hungriest tr")].slice(1).map((row) => [...row.cells].map((cell) => cell.textContent)),
       slowest: document.querySelectorAll("#slowest tr").length - 1,
       agents: [...document.querySelectorAll("#agents tr")].slice(1).map((row) => row.cells[0].textContent),
       requests: Object.fromEntries([...document.querySelectorAll("#requests tr")].slice(1).map((row) => [row.cells[0].textContent, row.cells[1].textContent])),

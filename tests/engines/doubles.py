@@ -1,6 +1,7 @@
 """Where engines' agents get their credentials, on loopback: STS for web identities, the container endpoints of ECS and of EKS
 Pod Identity. They hand out the S3 endpoint's own keys, and note who asked; whoever asks wrongly gets none."""
 
+import datetime
 import http.server
 import json
 import pathlib
@@ -10,8 +11,15 @@ import urllib.parse
 # ECS (developer guide, "Amazon ECS task IAM role") and EKS Pod Identity (user guide, "Learn how EKS Pod Identity grants pods
 # access"): the addresses are fixed, and the SDKs take no others over plain HTTP but loopback's.
 ECS, POD_IDENTITY = "169.254.170.2", "169.254.170.23"
+# An instance's metadata service: pods and containers often cannot reach it, and who asks waits. Nobody is to ask.
+METADATA = "169.254.169.254"
 SESSION = "a session token"
-EXPIRY = "2099-01-01T00:00:00Z"
+# So soon that agents have to renew them at work: the SDK does so some ten seconds before the end.
+LIFE = datetime.timedelta(seconds=15)
+
+
+def expiry():
+    return (datetime.datetime.now(datetime.timezone.utc) + LIFE).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Credentials:
@@ -30,10 +38,11 @@ class Credentials:
         self.sts = self.serve("127.0.0.1", 0, self.of_sts)
         self.serve(ECS, 80, self.of_ecs)
         self.serve(POD_IDENTITY, 80, self.of_pod_identity)
+        self.serve(METADATA, 80, self.of_metadata)
 
     def document(self, token=SESSION):
         access, secret = self.keys
-        return {"AccessKeyId": access, "SecretAccessKey": secret, "Token": token, "Expiration": EXPIRY}
+        return {"AccessKeyId": access, "SecretAccessKey": secret, "Token": token, "Expiration": expiry()}
 
     def of_sts(self, request, body):
         form = {name: values[0] for name, values in urllib.parse.parse_qs(body.decode()).items()}
@@ -45,10 +54,14 @@ class Credentials:
         return 200, f"""<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
             <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{access}</AccessKeyId>
             <SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{SESSION}</SessionToken>
-            <Expiration>{EXPIRY}</Expiration></Credentials>
+            <Expiration>{expiry()}</Expiration></Credentials>
             <AssumedRoleUser><Arn>{self.role}/session</Arn><AssumedRoleId>AROA:session</AssumedRoleId></AssumedRoleUser>
             </AssumeRoleWithWebIdentityResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata>
             </AssumeRoleWithWebIdentityResponse>"""
+
+    def of_metadata(self, *_):
+        self.asked.append("metadata")
+        return 404, ""
 
     def of_ecs(self, request, _):
         if request.path != self.ecs_path:

@@ -88,7 +88,7 @@ def container(recipe, world, url, scratch, image=IMAGE):
 
 def main(agent, dayfly):
     with contextlib.ExitStack() as stack:
-        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dayfly-image-")))
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dayfly-image-", ignore_cleanup_errors=True)))
         folder.chmod(0o755)
         world = World(dayfly, folder)
         stack.callback(world.server.wait)

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 import recipes
-from doubles import ECS, POD_IDENTITY, Credentials
+from doubles import ECS, METADATA, POD_IDENTITY, Credentials
 
 JOB = "s3://my-bucket/my-job"
 FILES, AGENTS = 30, 4
@@ -64,7 +64,7 @@ def ended(process):
 
 def play(engine, agent, dayfly):
     with contextlib.ExitStack() as stack:
-        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dayfly-engines-")))
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dayfly-engines-", ignore_cleanup_errors=True)))
         world = World(dayfly, folder)
         stack.callback(world.server.wait)
         stack.callback(world.server.kill)
@@ -87,6 +87,7 @@ def play(engine, agent, dayfly):
             for log in sorted(folder.glob("*.log")):
                 print(f"---- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
             raise
+        assert "metadata" not in credentials.asked, "somebody asked for an instance's metadata, and there is none"
         missing = recipe.sources() - set(credentials.asked)
         assert not missing, f"nobody asked {missing} for credentials"
 
@@ -118,6 +119,8 @@ def scenes(recipe, world, start):
         assert (records[name]["engine"], records[name]["host"]) == (engine, host), records[name]
         assert engine in world.run("status", JOB), f"status does not say {engine}"
 
+    asked = recipe.credentials.asked
+    until("credentials are renewed", lambda: all(asked.count(source) > AGENTS for source in recipe.sources()))
     killed, stopped = 1, 2
     recipe.kill(agents[killed])
     recipe.stop(agents[stopped])
@@ -171,7 +174,7 @@ def cancelled(recipe, world, start):
 
 if __name__ == "__main__":
     agent, dayfly, *wanted = sys.argv[1:]
-    for address in (ECS, POD_IDENTITY):
+    for address in (ECS, POD_IDENTITY, METADATA):
         subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
     kept = tempfile.TemporaryDirectory(prefix="dayfly-engines-")
     DOUBLES = Credentials(kept.name)

@@ -96,7 +96,7 @@ def surroundings():
 
 
 def main(agent, dayfly):
-    with tempfile.TemporaryDirectory(prefix="dayfly-states-") as folder:
+    with tempfile.TemporaryDirectory(prefix="dayfly-states-", ignore_cleanup_errors=True) as folder:
         complete_moto()
         bucket = work(agent, dayfly, pathlib.Path(folder))
         with mock_aws(config={"stepfunctions": {"execute_state_machine": True}, "batch": {"use_docker": False}}):

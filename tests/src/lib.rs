@@ -8,6 +8,7 @@
 
 pub mod aws;
 pub mod browser;
+pub mod commands;
 pub mod content;
 pub mod fabric;
 pub mod instances;

@@ -129,11 +129,11 @@ impl Running<'_> {
                     effect => self.carry_out(effect, &tenure),
                 }
             }
-            self.note_running(&tenure);
             if baton.is_held() && tenure.has_run_all() {
                 self.agent.board().lead_on(self.chunk);
                 baton.pass();
             }
+            self.note_running(&tenure, baton.is_held());
             let now = self.agent.now().at;
             let wake = [tenure.wake_at(), stop_at, abandon_at].into_iter().flatten().min();
             let sleep = self.sleep_until(wake, now);
@@ -206,9 +206,10 @@ impl Running<'_> {
         reply
     }
 
-    fn note_running(&self, tenure: &Tenure) {
+    /// What only goes up any more takes no slot.
+    fn note_running(&self, tenure: &Tenure, takes_slot: bool) {
         let mut tally = self.agent.tally();
-        match tenure.in_hand() {
+        match tenure.in_hand().filter(|_| takes_slot) {
             Some((task, since)) => {
                 let running = RunningTask { task: task.id, name: task.name.clone(), since };
                 tally.running.insert(self.chunk, running);

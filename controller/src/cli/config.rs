@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
-use super::JobArg;
+use super::{JobArg, local_path};
 
 /// `dayfly config`.
 #[derive(Clone, Debug, Args)]
@@ -51,7 +51,7 @@ pub struct CompletionsArgs {
 #[command(after_help = "Example:\n  dayfly man ~/.local/share/man/man1")]
 pub struct ManArgs {
     /// The folder to write a page for each command to
-    #[arg(required_unless_present = "markdown")]
+    #[arg(required_unless_present = "markdown", value_parser = local_path)]
     pub dir: Option<PathBuf>,
     /// Print all commands as one page of Markdown instead
     #[arg(long, conflicts_with = "dir")]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::local_path;
 use clap::{Args, ValueEnum};
 use dayfly_shared::work::{Network, OutputKind};
 
@@ -27,7 +28,7 @@ impl From<NetworkArg> for Network {
 
 /// What a task leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LeavesArg {
+pub enum OutputArg {
     /// One file in /data, called as the output's object is: out3.dat for in3.dat
     File,
     /// What it writes to its standard output
@@ -36,12 +37,12 @@ pub enum LeavesArg {
     Folder,
 }
 
-impl From<LeavesArg> for OutputKind {
-    fn from(leaves: LeavesArg) -> Self {
+impl From<OutputArg> for OutputKind {
+    fn from(leaves: OutputArg) -> Self {
         match leaves {
-            LeavesArg::File => Self::File,
-            LeavesArg::Stdout => Self::Stdout,
-            LeavesArg::Folder => Self::Folder,
+            OutputArg::File => Self::File,
+            OutputArg::Stdout => Self::Stdout,
+            OutputArg::Folder => Self::Folder,
         }
     }
 }
@@ -53,10 +54,10 @@ pub struct ContainerArgs {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["submit", "project", "shell"], help_heading = CONTAINER)]
     pub image: Option<String>,
     /// Run each task in a container of the image in this archive, which docker save or podman save made
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "submit", "project", "shell"], help_heading = CONTAINER)]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "submit", "project", "shell"], help_heading = CONTAINER, value_parser = local_path)]
     pub image_archive: Option<PathBuf>,
     /// Run each task in a container of the image that this folder's Dockerfile makes: one machine builds it for all
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["image", "image_archive", "submit", "project", "shell"], help_heading = CONTAINER)]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["image", "image_archive", "submit", "project", "shell"], help_heading = CONTAINER, value_parser = local_path)]
     pub build: Option<PathBuf>,
     /// Push the image that is built to this repository as well
     #[arg(long, value_name = "REPOSITORY", requires = "build", help_heading = CONTAINER)]
@@ -66,13 +67,13 @@ pub struct ContainerArgs {
     pub network: Option<NetworkArg>,
     /// The processor time that a container may use, in cores, such as 1.5 (else all there is)
     #[arg(long, value_name = "CORES", value_parser = milli_cpus, help_heading = CONTAINER)]
-    pub cpus: Option<u32>,
+    pub task_cpus: Option<u32>,
     /// The GPUs that a container may use: all, or how many (else none; all where --gpus asks for machines with some)
     #[arg(long, value_name = "all|N", help_heading = CONTAINER)]
-    pub container_gpus: Option<String>,
+    pub task_gpus: Option<String>,
     /// What a task leaves (else by the placeholders: {output} a file, {output_dir} a folder, neither its standard output)
     #[arg(long, value_enum, help_heading = CONTAINER)]
-    pub leaves: Option<LeavesArg>,
+    pub output_as: Option<OutputArg>,
 }
 
 impl ContainerArgs {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Architecture;
+use super::{Architecture, local_path};
 
 const DISK: &str = "What the image is";
 
@@ -58,7 +58,7 @@ impl BootMode {
     A publish that was cut off goes on when the same is run again, from any machine.")]
 pub struct PublishArgs {
     /// The raw disk image
-    #[arg(required_unless_present = "print_policy")]
+    #[arg(required_unless_present = "print_policy", value_parser = local_path)]
     pub file: Option<PathBuf>,
     /// The image's name (else dayfly-VERSION-FLAVOUR-DATE)
     #[arg(long, value_parser = name)]

@@ -1,32 +1,31 @@
 //! `dayfly report` on the command line.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 
-use super::JobArg;
+use super::{FileArg, JobArg};
 
 /// `dayfly report`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  \
     dayfly report s3://my-bucket/job                       writes report.html\n  \
     dayfly report --local demo -o demo.html --timeline demo.svg\n  \
-    dayfly report s3://my-bucket/job --format csv | head   one line an attempt\n\n\
+    dayfly report s3://my-bucket/job --format csv | head   one line an attempt\n  \
+    dayfly report s3://my-bucket/job -o s3://my-bucket/reports/job.html\n\n\
     It reads the bucket alone: while the job runs, from any machine, and when the fleet is gone. Dollars are asked of AWS, \
     where the job ran on EC2.")]
 pub struct ReportArgs {
     /// The job.
     #[command(flatten)]
     pub job: JobArg,
-    /// The file to write (else report.html here; csv and json: standard output)
-    #[arg(long, short, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// What to write
-    #[arg(long, value_enum, default_value = "html")]
-    pub format: ReportFormat,
-    /// Write the timeline as a picture, too
+    /// The file or object to write (else report.html here; csv and json: standard output)
+    #[arg(long, short, value_name = "FILE|s3://…")]
+    pub out: Option<FileArg>,
+    /// What to write (else html; with --json, json)
+    #[arg(long, value_enum)]
+    pub format: Option<ReportFormat>,
+    /// Write the timeline as a picture, too: a file or an object
     #[arg(long, value_name = "FILE.svg")]
-    pub timeline: Option<PathBuf>,
+    pub timeline: Option<FileArg>,
 }
 
 /// What a report is written as.

@@ -1,6 +1,5 @@
 //! The options of `dayfly seed`.
 
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use dayfly_shared::job::{BadLocation, Location};
 use dayfly_shared::notice::Address;
 use dayfly_shared::secret::{BadSecretName, SecretName};
 
-use super::{ContainerArgs, split_job};
+use super::{ContainerArgs, FileArg, local_path, split_job};
 use crate::failure::Result as Checked;
 use crate::human::parse_duration;
 
@@ -32,23 +31,6 @@ impl FromStr for InputsArg {
 
     fn from_str(text: &str) -> Result<Self, BadLocation> {
         if text.starts_with("s3://") { text.parse().map(Self::Objects) } else { Ok(Self::Folder(text.into())) }
-    }
-}
-
-/// Where the kernel comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KernelArg {
-    /// A file on this machine.
-    File(PathBuf),
-    /// An object, as `s3://BUCKET/KEY`.
-    Object(String),
-}
-
-impl FromStr for KernelArg {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(if text.starts_with("s3://") { Self::Object(text.to_owned()) } else { Self::File(text.into()) })
     }
 }
 
@@ -94,7 +76,7 @@ pub struct SeedArgs {
     pub hidden: bool,
     /// The kernel, a file or an object (else the kernel.dat in the inputs' folder, or the one in place)
     #[arg(long, value_name = "FILE|s3://…", help_heading = INPUTS)]
-    pub kernel: Option<KernelArg>,
+    pub kernel: Option<FileArg>,
     /// Where outputs go (else: to the job's own place)
     #[arg(long, value_name = "s3://…", help_heading = INPUTS)]
     pub outputs: Option<Location>,
@@ -131,18 +113,18 @@ pub struct ProgramArgs {
     /// The command is a text for /bin/sh
     #[arg(long, help_heading = PROGRAM)]
     pub shell: bool,
-    /// Each line of this file (-: standard input) is a task: parameters, not the name of an input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "glob", "demo", "submit"], help_heading = PROGRAM)]
-    pub tasks: Option<PathBuf>,
+    /// Each line of this file or object (-: standard input) is a task: parameters, not the name of an input
+    #[arg(long, value_name = "FILE|s3://…", conflicts_with_all = ["inputs", "glob", "demo", "submit"], help_heading = PROGRAM)]
+    pub tasks: Option<FileArg>,
     /// Run this script once, as the one task, in a folder with copies of --files; what it leaves there is its output
-    #[arg(long, value_name = "SCRIPT", conflicts_with_all = ["inputs", "glob", "demo", "shell"], help_heading = PROGRAM)]
+    #[arg(long, value_name = "SCRIPT", conflicts_with_all = ["inputs", "glob", "demo", "shell"], help_heading = PROGRAM, value_parser = local_path)]
     pub submit: Option<PathBuf>,
     /// Run a script of this Python project, in a virtual environment with what its requirements.txt names; COMMAND is the
     /// script and its arguments, to which -i {input_dir} -o {output_dir} is added unless it has placeholders of its own
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["submit", "shell"], help_heading = PROGRAM)]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["submit", "shell"], help_heading = PROGRAM, value_parser = local_path)]
     pub project: Option<PathBuf>,
     /// Files and folders that every task can read
-    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = PROGRAM)]
+    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = PROGRAM, value_parser = local_path)]
     pub files: Vec<PathBuf>,
     /// A task is done only if it leaves this file in {output_dir}; may be repeated
     #[arg(long, value_name = "PATH", help_heading = PROGRAM)]

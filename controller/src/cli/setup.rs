@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::JobArg;
+use super::{JobArg, local_path};
 
 const NETWORK: &str = "Network";
 const RIGHTS: &str = "Options, each with rights of its own (once given they stay)";
@@ -33,7 +33,7 @@ pub struct SetupArgs {
     #[arg(long)]
     pub project: Option<String>,
     /// A Linux agent program to put into the bucket, for images without one; may be repeated
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = local_path)]
     pub agent: Vec<PathBuf>,
     /// What version the agent program is, where it cannot run here to say it
     #[arg(long, value_name = "VERSION", requires = "agent")]

@@ -31,8 +31,14 @@ pub enum Deleted {
 /// before they come here: lower-case letters, digits, dots and dashes.
 #[async_trait]
 pub trait Buckets: Send + Sync + 'static {
-    /// The bucket's store; none if there is no such bucket.
+    /// The bucket's store; none if there is no such bucket. One that was there may have gone since, unseen: then the
+    /// store's own calls say so.
     async fn open(&self, name: &str) -> Result<Option<Arc<dyn Store>>>;
+
+    /// Whether there is such a bucket now.
+    async fn exists(&self, name: &str) -> Result<bool> {
+        Ok(self.open(name).await?.is_some())
+    }
 
     /// All of them, in the order of their names.
     async fn list(&self) -> Result<Vec<BucketInfo>>;

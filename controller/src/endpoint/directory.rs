@@ -116,9 +116,20 @@ impl Inner {
 #[async_trait]
 impl Buckets for BucketDirectory {
     async fn open(&self, name: &str) -> Result<Option<Arc<dyn Store>>> {
-        let name = name.to_owned();
-        let store = self.aside(move |inner| inner.open(&name)).await?;
+        let opened = self.inner.opened().get(name).cloned();
+        let store = match opened {
+            Some(store) => Some(store),
+            None => {
+                let name = name.to_owned();
+                self.aside(move |inner| inner.open(&name)).await?
+            }
+        };
         Ok(store.map(|store| store as Arc<dyn Store>))
+    }
+
+    async fn exists(&self, name: &str) -> Result<bool> {
+        let name = name.to_owned();
+        Ok(self.aside(move |inner| inner.open(&name)).await?.is_some())
     }
 
     async fn list(&self) -> Result<Vec<BucketInfo>> {
@@ -131,6 +142,9 @@ impl Buckets for BucketDirectory {
     }
 
     async fn delete(&self, name: &str) -> Result<Deleted> {
+        if !self.exists(name).await? {
+            return Ok(Deleted::Missing);
+        }
         let Some(store) = self.open(name).await? else { return Ok(Deleted::Missing) };
         if !is_empty(store.as_ref()).await? {
             return Ok(Deleted::NotEmpty);

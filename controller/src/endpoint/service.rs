@@ -11,7 +11,7 @@ use s3s::auth::SecretKey;
 use s3s::dto::*;
 use s3s::region::Region as SignedRegion;
 use s3s::service::S3ServiceBuilder;
-use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::EndpointSettings;
 use super::access::{Counters, Doorkeeper, Logged, OneKey};
@@ -62,8 +62,14 @@ impl Front {
         self.check_region(signed)?;
         match self.buckets.open(name).await.map_err(failed)? {
             Some(store) => Ok(store),
-            None => Err(s3_error!(NoSuchBucket, "The specified bucket {name} does not exist")),
+            None => Err(no_such_bucket(name)),
         }
+    }
+
+    /// Refuses where the bucket is not there now.
+    async fn check_bucket(&self, name: &str, signed: Option<&SignedRegion>) -> S3Result<()> {
+        self.check_region(signed)?;
+        if self.buckets.exists(name).await.map_err(failed)? { Ok(()) } else { Err(no_such_bucket(name)) }
     }
 
     /// Refuses as S3 does, naming the right region in the header that it uses for that.
@@ -100,6 +106,10 @@ impl Front {
     }
 }
 
+fn no_such_bucket(name: &str) -> S3Error {
+    s3_error!(NoSuchBucket, "The specified bucket {name} does not exist")
+}
+
 #[async_trait]
 impl S3 for Front {
     async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
@@ -123,7 +133,7 @@ impl S3 for Front {
     }
 
     async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
-        self.bucket(&req.input.bucket, req.region.as_ref()).await?;
+        self.check_bucket(&req.input.bucket, req.region.as_ref()).await?;
         let output = HeadBucketOutput { bucket_region: Some(self.region().to_owned()), ..HeadBucketOutput::default() };
         Ok(S3Response::new(output))
     }
@@ -142,7 +152,7 @@ impl S3 for Front {
         req: S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
         // Asked to find the region out, so whatever region signed it will do.
-        self.bucket(&req.input.bucket, None).await?;
+        self.check_bucket(&req.input.bucket, None).await?;
         // S3 shows its first region as none.
         let location = (self.region() != REGION).then(|| BucketLocationConstraint::from(self.region().to_owned()));
         Ok(S3Response::new(GetBucketLocationOutput { location_constraint: location }))
@@ -183,8 +193,9 @@ impl S3 for Front {
             ..Checksum::default()
         };
         let claims = Claims { md5: input.content_md5, checksum, announced, trailer: req.trailing_headers };
-        let checksum = claims.verify(&body).await?;
-        let attributes = attributes(input.metadata, input.content_type);
+        let verified = claims.verify(&body).await?;
+        let attributes = verified.tell(attributes(input.metadata, input.content_type));
+        let checksum = verified.checksum;
         let condition = self.strictness.apply(condition);
         let tag = outcome(store.put(&input.key, body, &attributes, &condition).await)?;
         Ok(S3Response::new(PutObjectOutput {
@@ -273,7 +284,7 @@ impl S3 for Front {
             ..Checksum::default()
         };
         let claims = Claims { md5: input.content_md5, checksum, announced, trailer: req.trailing_headers };
-        let checksum = claims.verify(&body).await?;
+        let checksum = claims.verify(&body).await?.checksum;
         let upload = Upload { key: input.key, id: input.upload_id, initiated: None };
         let known = self.store_part(&input.bucket, store.as_ref(), upload, input.part_number, body).await?;
         Ok(S3Response::new(UploadPartOutput {

@@ -6,6 +6,7 @@ use dayfly_shared::ids::{AgentId, Attempt, ChunkId, TaskId};
 use dayfly_shared::keys::slug;
 use dayfly_shared::records::{
     AttemptEnd, AttemptRecord, DeadLetter, LeaseState, ResultRecord, Semaphore, TaskOutcome, TenureEnd, TenureRecord,
+    Usage,
 };
 use dayfly_shared::store::ListQuery;
 use serde::Serialize;
@@ -44,6 +45,8 @@ pub struct Try {
     pub end: Option<AttemptEnd>,
     /// What went wrong.
     pub error: Option<String>,
+    /// What its program used, where that was measured.
+    pub usage: Option<Usage>,
     /// Its log.
     pub log: Option<TaskLog>,
 }
@@ -200,6 +203,7 @@ async fn read_semaphore(plan: &Plan, chunk: ChunkId, slug: Option<&str>, chapter
         to: None,
         end: None,
         error: None,
+        usage: None,
         log: None,
     }));
     Ok(())
@@ -223,6 +227,7 @@ fn tried(attempt: AttemptRecord) -> Try {
         to: Some(attempt.to),
         end: Some(attempt.end),
         error: attempt.error,
+        usage: attempt.usage,
         log: None,
     }
 }

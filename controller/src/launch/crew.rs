@@ -61,7 +61,13 @@ impl Crew {
             Place::S3 { endpoint_url, region, profile } => {
                 let set = [("AWS_ENDPOINT_URL", endpoint_url), ("AWS_REGION", region), ("AWS_PROFILE", profile)];
                 let set = set.into_iter().filter(|(_, value)| value.is_some());
-                (None, set.map(|(name, value)| (name, value.clone())).collect())
+                let mut environment: Vec<_> = set.map(|(name, value)| (name, value.clone())).collect();
+                if profile.is_some() {
+                    // Keys outrank a profile, and are another account's perhaps.
+                    let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+                    environment.extend(keys.map(|name| (name, None)));
+                }
+                (None, environment)
             }
         };
         let fleet = LocalFleet::new(LocalSettings { program, dir, environment }, parts.clock.clone());

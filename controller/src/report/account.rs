@@ -1,6 +1,7 @@
 //! Machine time by type and market, and what it cost as far as that is known.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::clock::Timestamp;
@@ -77,13 +78,44 @@ pub async fn spent(parts: &Parts, job: &JobBucket, agents: &[AgentRecord], now: 
     }
     spent.pools = pools.into_values().collect();
     if spent.dollars.is_none()
-        && let Some(cost) = job.summary().await?.and_then(|summary| summary.cost)
+        && let Some(noted) = noted(job).await?
     {
-        spent.dollars = Some(cost.dollars);
-        spent.requests_dollars = Some(cost.requests);
-        spent.notes.push(format!("as of {}, by dayfly cost", cost.at));
+        spent.dollars = noted.dollars;
+        spent.requests_dollars = noted.requests_dollars;
+        spent.notes.extend(noted.notes);
     }
     Ok(spent)
+}
+
+/// What `dayfly cost` last wrote into the bucket.
+///
+/// # Errors
+/// A store that refuses.
+pub async fn noted(job: &JobBucket) -> Result<Option<Spent>> {
+    let Some(cost) = job.summary().await?.and_then(|summary| summary.cost) else { return Ok(None) };
+    Ok(Some(Spent {
+        pools: Vec::new(),
+        dollars: Some(cost.dollars),
+        requests_dollars: Some(cost.requests),
+        notes: vec![format!("as of {}, by dayfly cost", cost.at)],
+    }))
+}
+
+impl fmt::Display for Spent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.dollars {
+            Some(dollars) => write!(f, "${dollars:.4}")?,
+            None if self.pools.iter().any(|pool| pool.instance_type.is_some()) => f.write_str("unknown")?,
+            None => f.write_str("nothing on EC2")?,
+        }
+        if let Some(requests) = self.requests_dollars {
+            write!(f, ", of which requests ${requests:.4}")?;
+        }
+        match self.notes.as_slice() {
+            [] => Ok(()),
+            notes => write!(f, " ({})", notes.join("; ")),
+        }
+    }
 }
 
 /// Whether machines of EC2 are accounted for.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use dayfly_shared::clock::Timestamp;
+use dayfly_shared::records::Usage;
 use serde::Serialize;
 
-use super::timeline::Run;
+use super::timeline::{Kind, Run};
 
 /// Of time, so many bins at most: each some pixels wide.
 const TIME_BINS: u64 = 240;
@@ -97,6 +98,59 @@ impl Durations {
     }
 }
 
+/// What an attempt's program used.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Used {
+    /// The most memory at a time, in bytes.
+    pub peak_memory_bytes: u64,
+    /// CPU time, user and system.
+    pub cpu_seconds: f64,
+}
+
+impl From<Usage> for Used {
+    fn from(usage: Usage) -> Self {
+        Self { peak_memory_bytes: usage.peak_memory_bytes, cpu_seconds: usage.cpu_ms as f64 / 1000.0 }
+    }
+}
+
+/// An attempt that had much in memory.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Hungry {
+    /// The task's name.
+    pub name: String,
+    /// Who ran it.
+    pub agent: String,
+    /// How it ended.
+    pub end: Kind,
+    /// For how long.
+    pub seconds: f64,
+    /// What it used.
+    #[serde(flatten)]
+    pub used: Used,
+}
+
+/// Those that had most in memory, first; failed ones too, as too little memory fails them.
+pub fn hungriest(runs: &[Run<'_>]) -> Vec<Hungry> {
+    let mut all: Vec<(Usage, &Run<'_>)> = runs.iter().filter_map(|run| Some((run.usage?, run))).collect();
+    let most = |a: &(Usage, &Run<'_>), b: &(Usage, &Run<'_>)| {
+        let by_cpu = || b.0.cpu_ms.cmp(&a.0.cpu_ms).then_with(|| a.1.name.cmp(b.1.name));
+        b.0.peak_memory_bytes.cmp(&a.0.peak_memory_bytes).then_with(by_cpu)
+    };
+    if all.len() > SLOWEST {
+        all.select_nth_unstable_by(SLOWEST, most);
+        all.truncate(SLOWEST);
+    }
+    all.sort_by(most);
+    let hungry = |(usage, run): (Usage, &Run<'_>)| Hungry {
+        name: run.name.to_owned(),
+        agent: run.agent.to_string(),
+        end: run.kind,
+        seconds: seconds(run),
+        used: usage.into(),
+    };
+    all.into_iter().map(hungry).collect()
+}
+
 /// A task that took long.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Slow {
@@ -108,6 +162,9 @@ pub struct Slow {
     pub from: Timestamp,
     /// For how long.
     pub seconds: f64,
+    /// What it used, where that was measured.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Used>,
 }
 
 /// Those that took longest, first.
@@ -127,6 +184,7 @@ pub fn slowest(done: &[&Run<'_>]) -> Vec<Slow> {
         agent: run.agent.to_string(),
         from: run.from,
         seconds: seconds(run),
+        used: run.usage.map(Used::from),
     };
     all.into_iter().map(slow).collect()
 }
@@ -135,7 +193,6 @@ pub fn slowest(done: &[&Run<'_>]) -> Vec<Slow> {
 mod tests {
     use dayfly_shared::ids::AgentId;
 
-    use super::super::timeline::Kind;
     use super::*;
 
     fn at(ms: u64) -> Timestamp {
@@ -149,7 +206,8 @@ mod tests {
         assert_eq!(throughput.bin_seconds, 5);
         assert_eq!(throughput.done.iter().sum::<u64>(), 1000);
         let agent: AgentId = "a-00000001".parse().unwrap();
-        let run = |ms| Run { agent: &agent, task: None, name: "n", from: at(0), to: at(ms), kind: Kind::Done };
+        let run =
+            |ms| Run { agent: &agent, task: None, name: "n", from: at(0), to: at(ms), kind: Kind::Done, usage: None };
         for factor in [1, 1000] {
             let runs: Vec<Run<'_>> = (1..=100).map(|n| run(if n == 100 { n * factor } else { n + 50 })).collect();
             let durations = Durations::of(&runs.iter().collect::<Vec<_>>());
@@ -161,6 +219,15 @@ mod tests {
         assert_eq!((durations.median, durations.p90, durations.p99), (Some(0.05), Some(0.09), Some(0.099)));
         let slow = slowest(&all.iter().collect::<Vec<_>>());
         assert_eq!((slow.len(), slow[0].seconds, slow[19].seconds), (20, 0.1, 0.081));
+        assert_eq!(slow[0].used, None);
+        let fed = |ms, peak, cpu| Run {
+            usage: Some(Usage { peak_memory_bytes: peak, cpu_ms: cpu, wall_ms: ms }),
+            kind: if peak > 6 { Kind::Failed } else { Kind::Done },
+            ..run(ms)
+        };
+        let hungry = hungriest(&[run(9), fed(1, 5, 1500), fed(2, 7, 20), fed(3, 5, 1600)]);
+        let order: Vec<_> = hungry.iter().map(|h| (h.used.peak_memory_bytes, h.used.cpu_seconds, h.end)).collect();
+        assert_eq!(order, [(7, 0.02, Kind::Failed), (5, 1.6, Kind::Done), (5, 1.5, Kind::Done)]);
         assert_eq!(Durations::of(&[]), Durations::default());
         assert_eq!(Durations::of(&[&run(0)]).counts, [1, 0]);
     }

@@ -94,6 +94,8 @@ impl<'a> Gathered<'a> {
             throughput: Throughput::of(&lasts, timeline.origin(), timeline.span()),
             durations: Durations::of(&done),
             slowest: figures::slowest(&done),
+            usage: snapshot.usage.clone(),
+            hungriest: figures::hungriest(&runs),
             timeline,
             failures: failures::told(self.observer.job(), &self.letters).await?,
             spent,
@@ -130,6 +132,7 @@ impl<'a> Gathered<'a> {
                         from: attempt.from,
                         to: attempt.to,
                         kind,
+                        usage: attempt.usage,
                     });
                 }
             }
@@ -143,6 +146,7 @@ impl<'a> Gathered<'a> {
                 from: lease.since,
                 to: self.now.max(lease.since),
                 kind: Kind::Running,
+                usage: None,
             });
         }
         counts.total = runs.len() as u64;

@@ -8,7 +8,7 @@ use dayfly_shared::records::{AgentRecord, AttemptEnd};
 
 use super::Gathered;
 
-const HEAD: &str = "task,name,attempt,agent,host,instance,instance_type,market,zone,from,to,seconds,end,error";
+const HEAD: &str = "task,name,attempt,agent,host,instance,instance_type,market,zone,from,to,seconds,peak_memory_bytes,cpu_seconds,end,error";
 
 /// Every attempt at tasks whose chunk is closed.
 pub fn csv(gathered: &Gathered<'_>) -> String {
@@ -21,7 +21,7 @@ pub fn csv(gathered: &Gathered<'_>) -> String {
             let seconds = attempt.to.since(attempt.from).as_secs_f64();
             let _ = write!(
                 text,
-                "{},{},{},{},{},{},{},{},{},{},{},{seconds:.3},{},{}\r\n",
+                "{},{},{},{},{},{},{},{},{},{},{},{seconds:.3},{},{},{},{}\r\n",
                 task.task,
                 field(&task.name),
                 attempt.attempt,
@@ -33,6 +33,9 @@ pub fn csv(gathered: &Gathered<'_>) -> String {
                 word(machine.and_then(|m| m.zone.as_ref())),
                 attempt.from,
                 attempt.to,
+                // Empty where nothing was measured: a zero would be a figure.
+                attempt.usage.map(|used| used.peak_memory_bytes.to_string()).unwrap_or_default(),
+                attempt.usage.map(|used| format!("{:.3}", used.cpu_ms as f64 / 1000.0)).unwrap_or_default(),
                 end(attempt.end),
                 field(attempt.error.as_deref().unwrap_or_default()),
             );

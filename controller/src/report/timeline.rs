@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dayfly_shared::clock::Timestamp;
 use dayfly_shared::ids::{AgentId, TaskId};
-use dayfly_shared::records::{AgentRecord, AgentState, Machine};
+use dayfly_shared::records::{AgentRecord, AgentState, Machine, Usage};
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
@@ -19,8 +19,9 @@ const BARS_A_ROW: u64 = 600;
 const MARKS_A_ROW: usize = 200;
 
 /// What a bar is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[repr(u8)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Its output stands.
     Done,
@@ -51,6 +52,8 @@ pub struct Run<'a> {
     pub to: Timestamp,
     /// How.
     pub kind: Kind,
+    /// What its program used, where that was measured.
+    pub usage: Option<Usage>,
 }
 
 /// One bar: some runs in a row of the same kind.
@@ -293,7 +296,15 @@ mod tests {
     #[test]
     fn what_runs_at_once_lies_in_lanes_and_what_follows_closely_is_one() {
         let agent: AgentId = "a-00000001".parse().unwrap();
-        let run = |from, to, kind| Run { agent: &agent, task: None, name: "n", from: at(from), to: at(to), kind };
+        let run = |from, to, kind| Run {
+            agent: &agent,
+            task: None,
+            name: "n",
+            from: at(from),
+            to: at(to),
+            kind,
+            usage: None,
+        };
         let runs = [
             run(1000, 1010, Kind::Done),
             run(1005, 1030, Kind::Failed),
@@ -315,7 +326,8 @@ mod tests {
     fn every_agent_is_a_row_also_one_without_a_record() {
         let agent: AgentId = "a-00000001".parse().unwrap();
         let other: AgentId = "b-00000001".parse().unwrap();
-        let runs = [Run { agent: &agent, task: None, name: "n", from: at(5), to: at(6), kind: Kind::Done }];
+        let runs =
+            [Run { agent: &agent, task: None, name: "n", from: at(5), to: at(6), kind: Kind::Done, usage: None }];
         let marks = BTreeMap::from([(&other, vec![Mark::lost(at(7))])]);
         let timeline = Timeline::of(&[], &runs, &marks, at(9));
         assert_eq!(

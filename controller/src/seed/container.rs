@@ -9,7 +9,7 @@ use dayfly_shared::work::{
 
 use super::program::{KERNEL, Program, archive, content, describe, kernel, shared, words_of};
 use super::upload::Content;
-use crate::cli::{ContainerArgs, KernelArg, SeedArgs};
+use crate::cli::{ContainerArgs, FileArg, SeedArgs};
 use crate::failure::{Failure, Result};
 
 /// An image's archive, below the job's `files/`.
@@ -34,7 +34,7 @@ pub fn read(args: &SeedArgs, words: &[String]) -> Result<Option<Program>> {
     let template = Template::parse(&argv).map_err(|e| Failure::usage(e.to_string()))?;
     let mut files = shared(&args.program.files)?;
     // The seed's container finds it beside its data.
-    if template.uses(&Placeholder::Kernel) || matches!(args.kernel, Some(KernelArg::File(_))) {
+    if template.uses(&Placeholder::Kernel) || matches!(args.kernel, Some(FileArg::File(_))) {
         files.push((KERNEL.to_owned(), kernel(args)?));
     }
     let (image, travels) = image(of)?;
@@ -45,7 +45,7 @@ pub fn read(args: &SeedArgs, words: &[String]) -> Result<Option<Program>> {
     }
     let settings = ProgramSettings {
         input: if args.program.tasks.is_some() { InputKind::Line } else { InputKind::Object },
-        output: match of.leaves {
+        output: match of.output_as {
             Some(leaves) => leaves.into(),
             None => output_kind_of(&argv).map_err(Failure::usage)?,
         },
@@ -55,8 +55,8 @@ pub fn read(args: &SeedArgs, words: &[String]) -> Result<Option<Program>> {
         image,
         argv,
         network: of.network.map(Into::into).unwrap_or_default(),
-        milli_cpus: of.cpus,
-        gpus: of.container_gpus.clone(),
+        milli_cpus: of.task_cpus,
+        gpus: of.task_gpus.clone(),
     });
     files.extend(travels);
     Ok(Some(Program { processor, settings, files }))

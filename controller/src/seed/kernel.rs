@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use dayfly_shared::bucket::JobBucket;
-use dayfly_shared::job::Location;
 use dayfly_shared::keys::is_output_name;
 use dayfly_shared::store::{Attributes, Condition, ETag, StoreExt as _};
 use dayfly_shared::views::Ledger;
@@ -10,9 +9,10 @@ use dayfly_shared::views::Ledger;
 use super::objects::Listing;
 use super::sources::Source;
 use super::upload::Content;
-use crate::cli::{KernelArg, SeedArgs};
+use crate::cli::{FileArg, SeedArgs};
 use crate::failure::{Failure, Result};
-use crate::parts::{Parts, Patience};
+use crate::object;
+use crate::parts::Parts;
 use crate::write::{self, Settled};
 
 /// The job's kernel.
@@ -34,8 +34,8 @@ impl Kernel {
         let key = job.keys.kernel(kernel);
         let place = job.place(&key);
         let new = match (&args.kernel, source.kernel()) {
-            (Some(KernelArg::File(path)), _) => Some(read_file(path)?),
-            (Some(KernelArg::Object(url)), _) => Some(read_object(parts, url).await?),
+            (Some(FileArg::File(path)), _) => Some(read_file(path)?),
+            (Some(FileArg::Object(url)), _) => Some(read_object(parts, url).await?),
             (None, Some(Content::File(path, _))) => Some(read_file(&path)?),
             (None, Some(Content::Memory(bytes))) => Some(bytes),
             (None, None) => None,
@@ -109,11 +109,8 @@ fn read_file(path: &std::path::Path) -> Result<Bytes> {
 }
 
 async fn read_object(parts: &Parts, url: &str) -> Result<Bytes> {
-    let (folder, name) = url.rsplit_once('/').unwrap_or((url, ""));
-    let place: Location = folder.parse().map_err(|e| Failure::usage(format!("--kernel: {e}")))?;
-    let store = parts.bucket(place.bucket(), Patience::Brief).await?;
-    match store.read(&place.key(name)).await? {
-        Some((_, bytes)) => filled(bytes, url),
+    match object::read(parts, "--kernel", url).await? {
+        Some(bytes) => filled(bytes, url),
         None => {
             Err(Failure::new(format!("there is no kernel {url}")).left("nothing was written").fix("check the name"))
         }
@@ -124,7 +121,7 @@ fn filled(bytes: Bytes, place: &str) -> Result<Bytes> {
     if bytes.is_empty() {
         return Err(Failure::new(format!("the kernel {place} is empty"))
             .left("nothing was written")
-            .fix("a kernel has at least one byte"));
+            .fix("name another: a kernel has at least one byte"));
     }
     Ok(bytes)
 }

@@ -19,10 +19,10 @@ use super::Contents;
 use super::container;
 use super::folder;
 use super::upload::{self, Content, Item};
-use crate::cli::{KernelArg, ProgramArgs, SeedArgs};
+use crate::cli::{FileArg, ProgramArgs, SeedArgs};
 use crate::failure::{Failure, Result};
 use crate::parts::Parts;
-use crate::progress;
+use crate::{object, progress};
 
 /// The archive of a Python project.
 const PROJECT: &str = "project.tar";
@@ -86,19 +86,30 @@ impl Program {
     ///
     /// # Errors
     /// A list that cannot be read.
-    pub fn lines(args: &SeedArgs) -> Result<Option<Vec<String>>> {
+    pub async fn lines(parts: &Parts, args: &SeedArgs) -> Result<Option<Vec<String>>> {
         if let Some(script) = &args.program.submit {
             return Ok(Some(vec![file_name(script)?]));
         }
         let Some(list) = &args.program.tasks else { return Ok(None) };
-        let text = match list.to_str() {
-            Some("-") => std::io::read_to_string(std::io::stdin()),
-            _ => fs::read_to_string(list),
+        let text = match list {
+            FileArg::Object(url) => {
+                let found = object::read(parts, "--tasks", url).await?;
+                let none = || {
+                    Failure::new(format!("there is no list {url}")).left("nothing was written").fix("check the name")
+                };
+                String::from_utf8_lossy(&found.ok_or_else(none)?).into_owned()
+            }
+            FileArg::File(path) => {
+                let text = match path.to_str() {
+                    Some("-") => std::io::read_to_string(std::io::stdin()),
+                    _ => fs::read_to_string(path),
+                };
+                text.map_err(|e| Failure::io("reading the list of tasks", path, &e))?
+            }
         };
-        let text = text.map_err(|e| Failure::io("reading the list of tasks", list, &e))?;
         let lines: Vec<String> = dayfly_shared::plan::clean_lines(text.as_bytes());
         if lines.is_empty() {
-            return Err(Failure::new(format!("there are no tasks in {}", list.display()))
+            return Err(Failure::new(format!("there are no tasks in {list}"))
                 .left("nothing was written")
                 .fix("write one a line"));
         }
@@ -250,8 +261,8 @@ pub(super) fn shared(paths: &[PathBuf]) -> Result<Contents> {
 
 pub(super) fn kernel(args: &SeedArgs) -> Result<Content> {
     match &args.kernel {
-        Some(KernelArg::File(path)) => content(path),
-        Some(KernelArg::Object(url)) => {
+        Some(FileArg::File(path)) => content(path),
+        Some(FileArg::Object(url)) => {
             Err(Failure::usage(format!("--kernel {url} is an object, and a command's is a file"))
                 .fix("copy it here first: aws s3 cp"))
         }

@@ -16,7 +16,7 @@ use super::objects::{self, Listing};
 use super::program::Program;
 use super::report::SeedReport;
 use super::upload::{self, Content, Item};
-use crate::cli::{InputsArg, KernelArg, SeedArgs};
+use crate::cli::{FileArg, InputsArg, SeedArgs};
 use crate::failure::{Failure, Result};
 use crate::parts::Parts;
 use crate::{human, names, progress};
@@ -41,11 +41,11 @@ impl Source {
     ///
     /// # Errors
     /// A folder that cannot be read, or is empty.
-    pub fn read(parts: &Parts, args: &SeedArgs) -> Result<Self> {
+    pub async fn read(parts: &Parts, args: &SeedArgs) -> Result<Self> {
         if args.demo {
             return Ok(Self::Demo(Demo::make(&*parts.dice, args.demo_seed)));
         }
-        if let Some(lines) = Program::lines(args)? {
+        if let Some(lines) = Program::lines(parts, args).await? {
             return Ok(Self::Lines(lines));
         }
         let Some(InputsArg::Folder(dir)) = &args.inputs else { return Ok(Self::Objects) };
@@ -135,7 +135,7 @@ impl Source {
                 report.odd = found.odd.clone();
                 // The file that is the kernel is no input, whichever way it became the kernel.
                 let kernel = match &args.kernel {
-                    Some(KernelArg::File(path)) => path.canonicalize().ok(),
+                    Some(FileArg::File(path)) => path.canonicalize().ok(),
                     _ => None,
                 };
                 let is_kernel = |file: &folder::Found| match (&args.kernel, &kernel) {

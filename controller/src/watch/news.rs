@@ -45,7 +45,17 @@ pub enum Event {
     /// A task was given up.
     GivenUp(GivenUp),
     /// How the job stands now.
-    Status(Box<Snapshot>),
+    Status(Box<Standing>),
+}
+
+/// A snapshot, and what the job has cost by then.
+#[derive(Clone, Debug, Serialize)]
+pub struct Standing {
+    /// The snapshot.
+    #[serde(flatten)]
+    pub snapshot: Snapshot,
+    /// What it has cost so far, where it runs on EC2 and AWS tells.
+    pub dollars: Option<f64>,
 }
 
 impl fmt::Display for Event {
@@ -67,7 +77,7 @@ impl fmt::Display for Event {
                 let error = letter.error.lines().next().unwrap_or_default();
                 write!(f, "given up after {}: {}: {error}", human::count(letter.attempts, "attempt"), letter.name)
             }
-            Event::Status(snapshot) => write!(f, "{}", crate::status::tally(snapshot)),
+            Event::Status(standing) => write!(f, "{}", crate::status::tally(&standing.snapshot)),
         }
     }
 }

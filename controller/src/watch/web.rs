@@ -1,6 +1,7 @@
 //! `dayfly watch --web`: the report, on loopback, kept up to date.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
@@ -78,7 +80,7 @@ pub async fn serve(parts: &Parts, job: &Location, port: u16) -> Result<Exit> {
         .await
         .map_err(|e| Failure::new(format!("listening on port {port}: {e}")).fix("choose another with --port"))?;
     let port = listener.local_addr().map_err(|e| Failure::new(format!("listening: {e}")))?.port();
-    parts.output().text(&format!("http://127.0.0.1:{port}/"));
+    parts.output().line(&Served { job: job.clone(), url: format!("http://127.0.0.1:{port}/") });
     parts.output().note("serving the report to browsers on this machine until Ctrl-C; the job does not need it");
     loop {
         tokio::select! {
@@ -93,6 +95,19 @@ pub async fn serve(parts: &Parts, job: &Location, port: u16) -> Result<Exit> {
             }
             () = stop.asked() => return Ok(Exit::Done),
         }
+    }
+}
+
+/// Where it is served.
+#[derive(Serialize)]
+struct Served {
+    job: Location,
+    url: String,
+}
+
+impl fmt::Display for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
     }
 }
 

@@ -2,29 +2,52 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use md5::{Digest as _, Md5};
+use dayfly_digest::Md5;
 
 use super::ETag;
+
+pub mod pairs;
+
+/// What is known of a body before it is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// Its MD5.
+    pub md5: Option<[u8; 16]>,
+    /// Its CRC-32.
+    pub crc32: Option<u32>,
+}
 
 /// Hashes a body piece by piece, so that one pass over it both writes and hashes.
 #[derive(Clone, Default)]
 pub struct Hasher {
+    known: Known,
     md5: Md5,
     crc: crc32fast::Hasher,
     size: u64,
 }
 
 impl Hasher {
+    /// Of a body of which some is known, which is not computed again.
+    pub fn knowing(known: Known) -> Self {
+        Self { known, ..Self::default() }
+    }
+
     /// Takes the next piece.
     pub fn update(&mut self, piece: &[u8]) {
-        self.md5.update(piece);
-        self.crc.update(piece);
+        if self.known.md5.is_none() {
+            self.md5.update(piece);
+        }
+        if self.known.crc32.is_none() {
+            self.crc.update(piece);
+        }
         self.size += piece.len() as u64;
     }
 
     /// The digests of all that came.
     pub fn finish(self) -> Digest {
-        Digest { md5: self.md5.finalize().into(), crc32: self.crc.finalize(), size: self.size }
+        let Self { known, md5, crc, size } = self;
+        let md5 = known.md5.unwrap_or_else(|| md5.finish());
+        Digest { md5, crc32: known.crc32.unwrap_or_else(|| crc.finalize()), size }
     }
 }
 
@@ -66,15 +89,15 @@ pub fn checksum(crc32: u32) -> String {
 /// ETag and CRC-32 of an object made of parts: the MD5 of the parts' MD5s with their number, and the CRC-32 that the
 /// whole body has, combined from the parts' without reading them again.
 pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a Digest>) -> (ETag, u32) {
-    let mut md5 = Md5::new();
+    let mut md5 = Md5::default();
     let mut crc = crc32fast::Hasher::new();
     let mut count = 0;
     for part in parts {
-        md5.update(part.md5);
+        md5.update(&part.md5);
         crc.combine(&crc32fast::Hasher::new_with_initial_len(part.crc32, part.size));
         count += 1;
     }
-    (ETag::new(&format!("{}-{count}", hex(&md5.finalize()))), crc.finalize())
+    (ETag::new(&format!("{}-{count}", hex(&md5.finish()))), crc.finalize())
 }
 
 /// In lower case, as in ETags.

@@ -4,6 +4,7 @@
 //! reports 412 against its own success. What an answer means is in `failure`; where settings come from, in `connect`.
 
 mod connect;
+mod credentials;
 mod failure;
 mod http;
 mod reply;
@@ -27,6 +28,7 @@ use futures::StreamExt;
 use futures::future::{Either, select};
 
 pub use connect::{S3Settings, S3Timeouts, sdk_config};
+pub use credentials::Lack;
 pub use failure::chain;
 use failure::{Call, Failure};
 pub(crate) use http::{NO_CA_ROOTS, have_ca_roots};
@@ -45,6 +47,7 @@ pub struct S3Store {
     bucket: Arc<str>,
     region: Arc<str>,
     endpoint: Option<Arc<str>>,
+    profile: Option<Arc<str>>,
     unsigned_bodies: bool,
     timeouts: S3Timeouts,
     clock: Arc<dyn Clock>,
@@ -64,6 +67,7 @@ impl S3Store {
             region: connected.region.into(),
             unsigned_bodies: connected.endpoint.as_deref().is_none_or(connect::guards_bodies),
             endpoint: connected.endpoint.map(Arc::from),
+            profile: connected.profile.map(Arc::from),
             timeouts: settings.timeouts,
             clock,
         })
@@ -91,7 +95,8 @@ impl S3Store {
     }
 
     fn call<'a>(&'a self, action: &'static str, key: Option<&'a str>) -> Call<'a> {
-        Call { action, bucket: &self.bucket, key, region: &self.region, endpoint: self.endpoint.as_deref() }
+        let (endpoint, profile) = (self.endpoint.as_deref(), self.profile.as_deref());
+        Call { action, bucket: &self.bucket, key, region: &self.region, endpoint, profile }
     }
 
     /// One try, given up after `wait`. Giving up drops the request, and with it its connection.

@@ -25,23 +25,25 @@ def main():
     take.add_argument("--xor", required=True, help="the loop's timer")
     take.add_argument("--loop", default="", help="the plain C loop's timer")
     take.add_argument("--venv", required=True)
+    take.add_argument("--load", default="", help="the client that costs next to nothing")
     take.add_argument("--page", help="where the page goes; default: standard output")
     take.add_argument("--memory", default="/dev/shm", help="a folder in memory")
     take.add_argument("--small", action="store_true", help="everything, on little data")
     take.add_argument("--at-once", type=int, default=8, help="tasks and transfers at once")
     take.add_argument("--rounds", type=int, default=3, help="pairs of whole jobs")
     take.add_argument("--xor-rounds", type=int, default=21)
-    take.add_argument("--only", choices=["xor", "many", "one", "small", "footprint"], help="print this one's figures")
+    take.add_argument("--only", choices=["xor", "many", "one", "small", "alone", "footprint"], help="print this one's figures")
     given = take.parse_args()
     few = given.small
     folder = pathlib.Path(given.memory) / f"dayfly-bench-{os.getpid()}"
-    bench = jobs.Bench(given.agent, given.endpoint, given.venv, folder)
+    bench = jobs.Bench(given.agent, given.endpoint, given.venv, folder, given.load)
     rounds, xor_rounds = (1, 3) if few else (given.rounds, given.xor_rounds)
     parts = {
         "xor": lambda: xor.measure([given.xor], [given.loop] if given.loop else None, [2_000_000, 16_000_000 if few else 512_000_000], xor_rounds, xor_rounds),
         "many": lambda: jobs.many(bench, 40 if few else 500, 2_000_000, given.at_once, rounds, True),
         "one": lambda: jobs.one(bench, 100_000_000 if few else 4_000_000_000, given.at_once, rounds),
         "small": lambda: jobs.many(bench, 600 if few else 20_000, 1000, given.at_once, rounds, False),
+        "alone": lambda: jobs.alone(bench, 1 if few else 5) if given.load else {},
         "footprint": lambda: jobs.footprint(bench, 5 if few else 21),
     }
     folder.mkdir()

@@ -18,8 +18,8 @@ KERNEL_BYTES = 1000
 class Bench:
     """The programs, and where everything lies: in memory."""
 
-    def __init__(self, agent, endpoint, venv, folder):
-        self.agent, self.endpoint, self.venv, self.folder = agent, endpoint, pathlib.Path(venv), folder
+    def __init__(self, agent, endpoint, venv, folder, load):
+        self.agent, self.endpoint, self.venv, self.folder, self.load = agent, endpoint, pathlib.Path(venv), folder, load
         self.jobs = 0
 
     def tool(self, name):
@@ -173,6 +173,22 @@ def one(bench, size, at_once, rounds):
                 "wall": ratio(ours, theirs), "cpu": ratio(ours, theirs, "cpu"), "rss": max(run.rss for run in ours)}
     finally:
         bench.end(server)
+
+
+def alone(bench, seconds):
+    """What the server does for a client that costs next to nothing (load.c), at eight connections."""
+    figures = {}
+    for name, method, size in (("down", "GET", 2_000_000), ("up", "PUT", 2_000_000), ("requests", "GET", 1000)):
+        server = bench.server()
+        try:
+            bench.fill(server, 16, size)
+            paths = server.run(bench.tool("python"), HERE / "sign.py", method, 16, said=True).said
+            run = server.run(bench.load, server.url.rpartition(":")[2], 8, seconds, method, size, said=True, asks=paths)
+            requests, moved, took, cpu = map(float, run.said.split())
+            figures[name] = {"gbps": moved / took / 1e9, "per_second": requests / took, "client": cpu / took, "server": run.server_cpu / took}
+        finally:
+            bench.end(server)
+    return figures
 
 
 def footprint(bench, rounds):

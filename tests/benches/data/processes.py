@@ -25,6 +25,7 @@ class Run:
     rss: int
     server_cpu: float
     requests: dict = field(default_factory=dict)
+    said: str = ""
 
     def __add__(self, other):
         requests = {name: self.requests.get(name, 0) + other.requests.get(name, 0) for name in {*self.requests, *other.requests}}
@@ -89,12 +90,18 @@ class Server:
         return {**clean, **KEYS, "AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": self.url, "S3_ENDPOINT_URL": self.url, "HOME": home,
                 "AWS_EC2_METADATA_DISABLED": "true"}
 
-    def run(self, *command):
-        """Runs a command to its end. What it used is its own, without this script's."""
+    def run(self, *command, said=False, asks=None):
+        """Runs a command to its end. What it used is its own, without this script's. `said`: keeps what it prints; `asks`: what it
+        reads."""
         before, cpu = self.requests(), self.cpu()
         begun = time.monotonic()
-        child = subprocess.Popen([str(word) for word in command], env=self.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        child = subprocess.Popen([str(word) for word in command], env=self.environment(), stdin=subprocess.PIPE if asks else None,
+                                 stdout=subprocess.PIPE if said else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         peak = Peak(child.pid)
+        if asks:
+            child.stdin.write(asks)
+            child.stdin.close()
+        words = child.stdout.read() if said else ""
         errors = child.stderr.read()
         _, status, used = os.wait4(child.pid, 0)
         wall = time.monotonic() - begun
@@ -103,7 +110,7 @@ class Server:
             raise SystemExit(f"error: {command[0]} ended with {child.returncode}:\n{errors[-2000:]}")
         after = self.requests()
         requests = {name: count - before.get(name, 0) for name, count in after.items() if count != before.get(name, 0)}
-        return Run(wall, used.ru_utime + used.ru_stime, peak.bytes, self.cpu() - cpu, requests)
+        return Run(wall, used.ru_utime + used.ru_stime, peak.bytes, self.cpu() - cpu, requests, words)
 
     def stop(self):
         self.process.stdin.close()
@@ -117,7 +124,9 @@ class Timer:
     """A process that times one pass of a loop on request; the protocol is that of agent/benches/xor.rs."""
 
     def __init__(self, command):
-        self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # Numpy asks for huge pages for its own arrays: without these the loops would be measured against another memory.
+        environment = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+        self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
     def __call__(self, what, kernel, offset, size, passes):
         self.process.stdin.write(f"{what} {kernel} {offset} {size} {passes}\n")

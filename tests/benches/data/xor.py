@@ -60,7 +60,7 @@ def measure(worker, c_loop, sizes, rounds, sweep_rounds):
         # A hundred times slower, and steady: a few turns will do.
         times["numpy, as written"] = [by_numpy("written", 1000, size, max(1, count // 16)) for _ in range(max(3, rounds // 7))]
         figures["sizes"][size] = summary(times, size)
-    figures["kernels"] = sweep(dayfly, sizes[0], sweep_rounds)
+    figures["kernels"] = {size: sweep(dayfly, size, sweep_rounds) for size in sizes}
     dayfly.stop()
     if plain:
         plain.stop()

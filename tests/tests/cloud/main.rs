@@ -3,7 +3,9 @@
 mod access;
 mod cap;
 mod clean;
+mod commands;
 mod court;
+mod dollars;
 mod double;
 mod fleets;
 mod forbidden;

@@ -43,7 +43,7 @@ in_containers! {
         let process = "n=${1#in}; cat /data/$1 /data/kernel.dat > /data/out$n";
         podman.import("localhost/seeds:1", &[("process", process)], &["ENTRYPOINT [\"/process\"]"]);
         seed(podman.world, &[
-            "--inputs", &folder, "--kernel", &kernel, "--image", "localhost/seeds:1", "--leaves", "file", "{name}",
+            "--inputs", &folder, "--kernel", &kernel, "--image", "localhost/seeds:1", "--output-as", "file", "{name}",
         ]).await;
         podman.work("one").await.expect(0, &[]);
         let results = fetch(podman.world).await;
@@ -70,7 +70,7 @@ in_containers! {
         let folder_of_files = std::path::Path::new(&extra).parent().expect("a folder").display().to_string();
         let job = seed(podman.world, &[
             "--inputs", &folder, "--files", &folder_of_files, "--image", TOOLS, "--env", "GREETING=hello world",
-            "--leaves", "folder", "--", "/bin/sh", "-c", &script,
+            "--output-as", "folder", "--", "/bin/sh", "-c", &script,
         ]).await;
         podman.work("one").await.expect(0, &[]);
         let results = fetch(podman.world).await;
@@ -93,7 +93,7 @@ in_containers! {
     async fn a_network_and_credentials_are_there_on_request(podman: &Podman<'_>) {
         let list = file(podman.world, "list.txt", "x\n");
         seed(podman.world, &[
-            "--tasks", &list, "--image", TOOLS, "--network", "bridge", "--with-credentials", "--cpus", "1.5",
+            "--tasks", &list, "--image", TOOLS, "--network", "bridge", "--with-credentials", "--task-cpus", "1.5",
             "/bin/sh -c 'ls /sys/class/net; echo ${AWS_ACCESS_KEY_ID:+key}; echo $0' {name}",
         ]).await;
         let mut agent = podman.agent("one").start();

@@ -93,6 +93,23 @@ everywhere! {
         job.finish(&[]).await;
     }
 
+    /// While it is found out whether a claimed chunk is closed, its first input comes.
+    async fn the_first_input_is_fetched_while_the_claim_is_checked(world: &World) {
+        let mut job = Layout::new(3).lay_out(world).await;
+        let proxy = world.proxy(1).await;
+        let gate = proxy.hold(Rule::on(Method::HEAD).key_has("/results/").after(1).times(1));
+        let mut agent = job.agent("one").through(&proxy).start();
+        world.held(&mut agent, &gate).await;
+        job.until("its input was asked for", async |_| fetched(&proxy).len() == 2).await;
+        gate.open();
+        agent.ended().await.expect(0, &[]);
+        for n in 0..3 {
+            let gets = proxy.seen_of(&Method::GET, &format!("/in{n}.dat"));
+            assert_eq!(gets.len(), 1, "what was fetched ahead was used: {gets:?}");
+        }
+        job.finish(&[]).await;
+    }
+
     /// The agent dies between the fetch ahead and the task: the next one does it, and tells of no attempt before its own.
     async fn what_was_fetched_ahead_dies_with_its_agent(world: &World) {
         let mut job = Layout::new(6).lay_out(world).await;

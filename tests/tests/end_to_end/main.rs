@@ -1,6 +1,7 @@
 //! dayfly's programs as processes, over S3.
 
 mod chaos;
+mod commands;
 mod controller;
 mod death;
 mod doctor;

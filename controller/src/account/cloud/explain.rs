@@ -2,10 +2,10 @@
 
 use std::error::Error;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use dayfly_shared::store::chain;
+use dayfly_shared::services::NO_CREDENTIALS;
+use dayfly_shared::store::{Lack, chain};
 
 use crate::failure::Failure;
 
@@ -48,14 +48,11 @@ pub fn may_have_gone_through<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>)
 
 /// Whether nothing was sent for lack of credentials: no later try helps.
 fn of_credentials(failure: &DispatchFailure) -> bool {
-    let mut cause = failure.as_connector_error().map(|error| error as &dyn Error);
-    while let Some(at) = cause {
-        if at.is::<CredentialsError>() {
-            return true;
-        }
-        cause = at.source();
-    }
-    false
+    lack(failure).is_some()
+}
+
+fn lack(failure: &DispatchFailure) -> Option<Lack> {
+    Lack::of(failure.as_connector_error()?)
 }
 
 /// The failure of a call: what was asked (`ec2:CreateFleet`), about what, what the service said, and the fix.
@@ -71,10 +68,10 @@ where
             said.code().unwrap_or("an error without a code"),
             said.message().unwrap_or("no message"),
         ),
-        None if matches!(error, SdkError::DispatchFailure(failure) if of_credentials(failure)) => {
-            without_credentials(action, &one_line(&chain(error)))
-        }
-        None => of_transport(action, about, &one_line(&chain(error))),
+        None => match error {
+            SdkError::DispatchFailure(failure) if let Some(lack) = lack(failure) => Failure::credentials(action, lack),
+            _ => of_transport(action, about, &one_line(&chain(error))),
+        },
     }
 }
 
@@ -167,22 +164,10 @@ pub fn fix(action: &str, code: &str, message: &str) -> Option<String> {
 
 /// The failure of a call by hand that nobody answered, or that could not be sent.
 pub(super) fn without_answer(action: &str, about: &str, why: &str) -> Failure {
-    match why.contains("no credentials") {
-        true => without_credentials(action, why),
-        false => of_transport(action, about, why),
+    match why.strip_prefix(NO_CREDENTIALS) {
+        Some(why) => Failure::credentials(action, Lack::said(why)),
+        None => of_transport(action, about, why),
     }
-}
-
-/// The fix first: what the chain of providers says of itself is long.
-fn without_credentials(action: &str, why: &str) -> Failure {
-    let (what, fix) = match why.contains("expired") || why.contains("ExpiredToken") {
-        true => ("the credentials have expired", "log in again (aws sso login, or new keys)"),
-        false => (
-            "there are no AWS credentials",
-            "log in (aws sso login), set AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-        ),
-    };
-    Failure::new(format!("{what}: {fix}")).left(format!("{action} was not asked: {why}"))
 }
 
 fn of_transport(action: &str, about: &str, why: &str) -> Failure {

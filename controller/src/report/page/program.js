@@ -48,7 +48,7 @@
     const figures = [
       ["done", `${number(data.tasks.done)} of ${number(data.tasks.total)}`, "tasks done"],
       ["given-up", number(data.tasks.failed), "given up", data.tasks.failed > 0],
-      ["took", length(took), data.over ? "from first to last" : "so far"],
+      ["took", data.first ? length(took) : "-", data.over ? "from first to last" : "so far"],
       ["agents", number(data.timeline.rows.length), "agents"],
       ["attempts", number(a.total), "attempts"],
       ["retries", number(a.retried), "errors tried again"],
@@ -56,6 +56,8 @@
       ["takeovers", number(a.takeovers), "chunks taken over"],
       ["machine-time", length(seconds), "machine time"],
       ["bytes", bytes(data.output_bytes), "outputs"],
+      ...(data.usage ? [["memory", bytes(data.usage.peak_memory_bytes), "memory of the largest"],
+        ["cpu", length(data.usage.cpu_ms / 1e3 / data.usage.attempts), "CPU an attempt"]] : []),
       ["cost", data.spent.dollars == null ? "unknown" : dollars(data.spent.dollars), "cost"],
     ];
     $("summary").replaceChildren(...figures.map(([id, value, what, bad]) => {
@@ -235,13 +237,25 @@
     plots.push(plot);
   };
 
+  const usage = (one) => one.cpu_seconds == null ? ["", ""] : [length(one.cpu_seconds), bytes(one.peak_memory_bytes)];
+  const used = () => {
+    const u = data.usage;
+    $("used-part").hidden = !u;
+    if (!u) return;
+    $("used-note").textContent = [`${bytes(u.peak_memory_bytes)} of memory at most, ${length(u.cpu_ms / 1e3)} of CPU in ${length(u.wall_ms / 1e3)} by ${number(u.attempts)} attempts; those that had most in memory`, ...u.advice].join("; ");
+    table($("hungriest"), ["task", "memory", "CPU", "took", "end", "on"],
+      data.hungriest.map((one) => [one.name, bytes(one.peak_memory_bytes), length(one.cpu_seconds), length(one.seconds), one.end, one.agent]));
+  };
+
   const durations = () => {
     const box = $("durations");
     const d = data.durations;
     box.replaceChildren();
     $("durations-note").textContent = d.counts.length === 0 ? "no task is done yet"
       : `median ${length(d.median)}, nine of ten within ${length(d.p90)}, 99 of 100 within ${length(d.p99)}, the longest ${length(d.longest)}`;
-    table($("slowest"), ["task", "took", "on", "from"], data.slowest.map((slow) => [slow.name, length(slow.seconds), slow.agent, moment(Date.parse(slow.from))]));
+    const measured = data.slowest.some((slow) => slow.cpu_seconds != null);
+    table($("slowest"), measured ? ["task", "took", "CPU", "memory", "on", "from"] : ["task", "took", "on", "from"],
+      data.slowest.map((slow) => [slow.name, length(slow.seconds), ...(measured ? usage(slow) : []), slow.agent, moment(Date.parse(slow.from))]));
     if (!d.counts.length) return;
     const bins = d.counts.length;
     plots.push(new uPlot({
@@ -303,6 +317,7 @@
     timeline();
     throughput();
     durations();
+    used();
     failures();
     tables();
   };

@@ -3,17 +3,18 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 
 use super::failure::{Access, Failure};
 use super::tree::Found;
 use super::versions::{self, Draft, Version};
-use super::{Bucket, PIECE_BYTES, blocking};
+use super::{Bucket, blocking};
 use crate::store::{Attributes, StoreError, StoreErrorKind};
 
 /// A file that was changed this recently may change again without its time showing it: file systems' clocks tick
@@ -21,6 +22,8 @@ use crate::store::{Attributes, StoreError, StoreErrorKind};
 const SETTLED: Duration = Duration::from_secs(2);
 /// A file that changes under the reader so often is being written by hand; it is shown as it was read last.
 const TRIES: usize = 3;
+/// A body is read in pieces of this size: waking a thread for one costs about as much as reading 100 kB.
+const READ_BYTES: usize = 1 << 20;
 
 impl Bucket {
     /// The object's file and the version it holds. Absent: none.
@@ -82,23 +85,26 @@ impl Bucket {
     }
 }
 
-/// The bytes of `file` in `range`, which lies within it. What fits one piece is read at once.
+/// The bytes of `file` in `range`, which lies within it. The first piece is read at once.
 pub(super) fn body(
     file: File,
     range: Range<u64>,
     place: String,
 ) -> io::Result<BoxStream<'static, Result<Bytes, StoreError>>> {
-    if range.end - range.start <= PIECE_BYTES as u64 {
-        let piece = read_at(&file, &range)?;
-        let piece = whole(piece, &range, &place);
-        return Ok(stream::iter([piece]).boxed());
+    let first = range.start..range.end.min(range.start + READ_BYTES as u64);
+    let rest = first.end..range.end;
+    let first = whole(read_at(&file, &first)?, &first, &place);
+    let (range, broken) = (rest, first.is_err());
+    let first = stream::iter([first]);
+    if broken || range.start == range.end {
+        return Ok(first.boxed());
     }
     let pieces = stream::unfold(Some((file, range, place)), |state| async move {
         let (file, range, place) = state?;
         if range.start == range.end {
             return None;
         }
-        let piece = range.start..range.end.min(range.start + PIECE_BYTES as u64);
+        let piece = range.start..range.end.min(range.start + READ_BYTES as u64);
         let next = piece.end;
         let read = blocking(move || (read_at(&file, &piece), file, piece)).await;
         match read {
@@ -113,22 +119,22 @@ pub(super) fn body(
             Err(error) => Some((Err(Failure::from(error).into_error("s3:GetObject", place, Access::Read)), None)),
         }
     });
-    Ok(pieces.boxed())
+    Ok(first.chain(pieces).boxed())
 }
 
 /// What there is of `range`.
 fn read_at(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
-    let mut piece = vec![0; usize::try_from(range.end - range.start).unwrap_or(0)];
-    let mut length = 0;
-    while length < piece.len() {
-        match file.read_at(&mut piece[length..], range.start + length as u64) {
+    let mut piece = Vec::with_capacity(usize::try_from(range.end - range.start).unwrap_or(0));
+    while piece.len() < piece.capacity() {
+        let at = range.start + piece.len() as u64;
+        match rustix::io::pread(file, spare_capacity(&mut piece), at) {
             Ok(0) => break,
-            Ok(more) => length += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    piece.truncate(length);
+    // More may have been set aside than was asked for, and read.
+    piece.truncate(usize::try_from(range.end - range.start).unwrap_or(0));
     Ok(piece.into())
 }
 

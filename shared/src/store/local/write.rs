@@ -7,7 +7,7 @@ use super::private::{Lock, Temp};
 use super::tree::Found;
 use super::versions::{self, Draft, Version};
 use super::{Bucket, PIECE_BYTES};
-use crate::store::digest::{Digest, Hasher};
+use crate::store::digest::{Digest, Hasher, Known};
 use crate::store::rules::judge;
 use crate::store::{Attributes, Condition, ETag, Outcome, Rejection};
 
@@ -19,11 +19,12 @@ enum Current {
 }
 
 impl Bucket {
-    /// Stores a body in memory.
+    /// Stores a body in memory, of whose MD5 one may know.
     pub(super) fn put(
         &self,
         key: &str,
         body: &[u8],
+        md5: Option<[u8; 16]>,
         attributes: &Attributes,
         condition: &Condition,
     ) -> Result<Outcome<ETag>, Failure> {
@@ -31,9 +32,14 @@ impl Bucket {
             return Ok(Outcome::Rejected(why));
         }
         let mut temp = self.private.temp().map_err(|error| self.or_no_bucket(error))?;
-        let digest = write_hashed(&mut temp, body)?;
+        let digest = write_hashed(&mut temp, body, Known { md5, crc32: attributes.crc32 })?;
         let lock = self.lock(key)?;
         self.commit(&lock, key, &mut temp, Draft::whole(&digest, attributes), condition)
+    }
+
+    /// Rejected where the condition fails already.
+    pub(super) fn may_go_on(&self, key: &str, condition: &Condition) -> Result<Outcome<()>, Failure> {
+        Ok(self.fails_already(key, condition)?.map_or(Outcome::Applied(()), Outcome::Rejected))
     }
 
     /// Why the condition fails now, before any body is written: most losers of a race are told here. An answer of none
@@ -136,8 +142,8 @@ impl Current {
 }
 
 /// Writes and hashes a body in one pass, while its pieces are in the processor's cache.
-pub(super) fn write_hashed(temp: &mut Temp, body: &[u8]) -> io::Result<Digest> {
-    let mut hasher = Hasher::default();
+pub(super) fn write_hashed(temp: &mut Temp, body: &[u8], known: Known) -> io::Result<Digest> {
+    let mut hasher = Hasher::knowing(known);
     for piece in body.chunks(PIECE_BYTES) {
         hasher.update(piece);
         temp.file.write_all(piece)?;

@@ -8,7 +8,7 @@ use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::imds;
 use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::Client;
@@ -125,6 +125,7 @@ pub(super) struct Connected {
     pub(super) client: Client,
     pub(super) region: String,
     pub(super) endpoint: Option<String>,
+    pub(super) profile: Option<String>,
 }
 
 /// The SDK's configuration for services other than S3, by the same settings: credentials, region, endpoint, HTTP client and
@@ -162,7 +163,10 @@ pub(super) async fn connect(settings: &S3Settings, clock: Arc<dyn Clock>) -> Res
     if let Some(url) = &endpoint {
         builder = builder.endpoint_url(url);
     }
-    Ok(Connected { client: Client::from_conf(builder.build()), region: region.to_string(), endpoint })
+    // The library reads the variable by itself; a text that says what to do names the profile too.
+    let named = || std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty());
+    let profile = settings.profile.clone().or_else(named);
+    Ok(Connected { client: Client::from_conf(builder.build()), region: region.to_string(), endpoint, profile })
 }
 
 /// The default chain, with what the settings fix.
@@ -178,22 +182,37 @@ async fn load(settings: &S3Settings, clock: &SdkClock) -> SdkConfig {
     }
     if let Some(url) = &settings.endpoint_url {
         // An endpoint of one's own: no instance metadata is asked for its region.
-        let mut profile = ProfileFileRegionProvider::builder();
-        if let Some(name) = &settings.profile {
-            profile = profile.profile_name(name);
-        }
-        let region = RegionProviderChain::first_try(settings.region.clone().map(Region::new))
-            .or_else(EnvironmentVariableRegionProvider::new())
-            .or_else(profile.build())
-            .or_else(Region::from_static(DEFAULT_REGION));
-        loader = loader.endpoint_url(url).region(region);
+        loader = loader.endpoint_url(url).region(region(settings).or_else(Region::from_static(DEFAULT_REGION)));
     } else if let Some(region) = &settings.region {
         loader = loader.region(Region::new(region.clone()));
     }
-    if let (Some(metadata), None) = (&settings.metadata, &settings.keys) {
-        loader = loader.credentials_provider(credentials(settings, metadata, client, clock).await);
+    match (&settings.metadata, &settings.profile) {
+        _ if settings.keys.is_some() => {}
+        (Some(metadata), _) => {
+            loader = loader.credentials_provider(credentials(settings, metadata, client, clock).await);
+        }
+        // Who names a profile means its credentials, as with the AWS command line; the default chain would take keys of the
+        // environment before them.
+        (None, Some(profile)) => {
+            let provider = ProviderConfig::default().with_http_client(client).with_time_source(clock.clone());
+            let provider = provider.with_region(region(settings).region().await);
+            let profile = ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile);
+            loader = loader.credentials_provider(profile.build());
+        }
+        (None, None) => {}
     }
     loader.load().await
+}
+
+/// The region that settings, environment or profile name.
+fn region(settings: &S3Settings) -> RegionProviderChain {
+    let mut profile = ProfileFileRegionProvider::builder();
+    if let Some(name) = &settings.profile {
+        profile = profile.profile_name(name);
+    }
+    RegionProviderChain::first_try(settings.region.clone().map(Region::new))
+        .or_else(EnvironmentVariableRegionProvider::new())
+        .or_else(profile.build())
 }
 
 /// The default chain of credentials, the instance's by a client that has a session token.

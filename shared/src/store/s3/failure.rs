@@ -10,7 +10,9 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
+use super::credentials::Lack;
 use super::http::NO_CA_ROOTS;
+use crate::services::NO_CREDENTIALS;
 use crate::store::{Outcome, Rejection, StoreError, StoreErrorKind};
 
 /// What a failed try says about the write it was, or about the read.
@@ -41,6 +43,8 @@ pub(super) struct Failure {
     pub(super) verdict: Option<Verdict>,
     /// S3's id of the request, for AWS support.
     pub(super) request_id: Option<String>,
+    /// That nothing was sent for lack of credentials.
+    pub(super) lack: Option<Lack>,
 }
 
 /// What a failed call was about.
@@ -55,6 +59,8 @@ pub(super) struct Call<'a> {
     pub(super) region: &'a str,
     /// The endpoint, where it is not AWS's own.
     pub(super) endpoint: Option<&'a str>,
+    /// The profile of `~/.aws/config`, where one is named.
+    pub(super) profile: Option<&'a str>,
 }
 
 impl Failure {
@@ -83,7 +89,14 @@ impl Failure {
             SdkError::ConstructionFailure(_) => {
                 failure.verdict = Some(Verdict::Failed(StoreErrorKind::Unsupported));
             }
-            SdkError::DispatchFailure(_) => failure.verdict = Some(undelivered(&error)),
+            SdkError::DispatchFailure(_) => {
+                failure.verdict = Some(undelivered(&error));
+                failure.lack = Lack::of(&error).filter(|_| failure.verdict != Some(Verdict::Unknown));
+                if let Some(lack) = &failure.lack {
+                    tracing::debug!(said = failure.message, "no credentials");
+                    failure.message = format!("{NO_CREDENTIALS}{}", lack.why);
+                }
+            }
             // No answer in time, or one that cannot be read (cut off, not S3): its status says nothing for sure.
             _ => failure.verdict = Some(Verdict::Unknown),
         }
@@ -206,7 +219,7 @@ impl Failure {
             (code, _) => format!("{code} "),
         };
         text.push_str(if self.message.is_empty() { "without a message" } else { &self.message });
-        if self.status.is_none() {
+        if self.status.is_none() && self.lack.is_none() {
             let server = call.endpoint.map_or_else(|| format!("S3 in {}", call.region), str::to_owned);
             text.push_str(&format!(" [asked {server}]"));
         }
@@ -224,6 +237,9 @@ impl Failure {
             Some(key) if !call.action.starts_with("s3:List") => format!("arn:aws:s3:::{}/{key}", call.bucket),
             _ => format!("arn:aws:s3:::{}", call.bucket),
         };
+        if let Some(lack) = &self.lack {
+            return Some(lack.fix(call.profile));
+        }
         let fix = match (kind, self.code.as_str()) {
             (Kind::Denied, "SignatureDoesNotMatch") => {
                 "the secret key is not the one that belongs to the access key: check both, and that no proxy changes \
@@ -256,12 +272,10 @@ impl Failure {
                     call.region, call.bucket
                 ),
             },
-            (Kind::NoCredentials, _) => {
-                "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run on an \
-                                         instance with an instance profile"
-                    .to_owned()
+            (Kind::ExpiredCredentials, _) => {
+                let named = call.profile.map(|name| format!(" --profile {name}")).unwrap_or_default();
+                format!("log in again (aws sso login{named}), or renew the session token")
             }
-            (Kind::ExpiredCredentials, _) => "log in again (aws sso login) or renew the session token".to_owned(),
             (Kind::Full, _) => "free some space, or raise the quota, where the store keeps its data".to_owned(),
             _ => return None,
         };
@@ -296,8 +310,7 @@ fn no_credentials(error: &CredentialsError) -> Verdict {
     }
     match error {
         CredentialsError::ProviderTimedOut(_) => Verdict::Unknown,
-        _ if chain(error).contains("expired") => Verdict::Failed(StoreErrorKind::ExpiredCredentials),
-        _ => Verdict::Failed(StoreErrorKind::NoCredentials),
+        _ => Verdict::Failed(Lack::of(error).map_or(StoreErrorKind::NoCredentials, |lack| lack.kind)),
     }
 }
 

@@ -1,7 +1,13 @@
 use super::*;
 
-const CALL: Call<'_> =
-    Call { action: "s3:PutObject", bucket: "b", key: Some("job/out 3.dat"), region: "eu-west-1", endpoint: None };
+const CALL: Call<'_> = Call {
+    action: "s3:PutObject",
+    bucket: "b",
+    key: Some("job/out 3.dat"),
+    region: "eu-west-1",
+    endpoint: None,
+    profile: None,
+};
 
 fn answer(status: u16, code: &str) -> Failure {
     Failure { status: Some(status), code: code.to_owned(), ..Failure::default() }
