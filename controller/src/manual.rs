@@ -46,7 +46,7 @@ fn names(command: &mut clap::Command) -> Vec<String> {
     fn add(command: &clap::Command, all: &mut Vec<String>) {
         let name = command.get_display_name().unwrap_or_else(|| command.get_name());
         all.push(format!("{name}.1"));
-        let below = command.get_subcommands().filter(|below| !below.is_hide_set());
+        let below = command.get_subcommands().filter(|below| below.get_name() != "help");
         below.for_each(|below| add(below, all));
     }
     let mut all = Vec::new();
