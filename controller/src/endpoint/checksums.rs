@@ -4,10 +4,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use dayfly_digest::Md5;
 use dayfly_shared::store::Attributes;
-use dayfly_shared::store::digest::pairs;
 use hyper::{HeaderMap, StatusCode};
+use md5::{Digest as _, Md5};
 use s3s::checksum::ChecksumHasher;
 use s3s::crypto::Checksum as _;
 use s3s::crypto::{Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
@@ -134,14 +133,17 @@ async fn check_md5(claimed: &str, body: &Bytes) -> S3Result<[u8; 16]> {
         return Err(s3_error!(InvalidDigest, "The Content-MD5 you specified is not valid."));
     };
     let md5 = if body.len() > ASIDE_BYTES {
-        pairs::md5(body.clone()).await.map_err(|error| s3_error!(InternalError, "hashing: {error}"))?
+        let body = body.clone();
+        tokio::task::spawn_blocking(move || Md5::digest(&body))
+            .await
+            .map_err(|error| s3_error!(InternalError, "hashing: {error}"))?
     } else {
-        Md5::of(body)
+        Md5::digest(body)
     };
-    if md5 != claimed {
+    if <[u8; 16]>::from(md5) != claimed {
         return Err(s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received."));
     }
-    Ok(md5)
+    Ok(claimed)
 }
 
 #[cfg(test)]

@@ -2,11 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use dayfly_digest::Md5;
+use md5::{Digest as _, Md5};
 
 use super::ETag;
-
-pub mod pairs;
 
 /// What is known of a body before it is read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,7 +44,7 @@ impl Hasher {
     /// The digests of all that came.
     pub fn finish(self) -> Digest {
         let Self { known, md5, crc, size } = self;
-        let md5 = known.md5.unwrap_or_else(|| md5.finish());
+        let md5 = known.md5.unwrap_or_else(|| md5.finalize().into());
         Digest { md5, crc32: known.crc32.unwrap_or_else(|| crc.finalize()), size }
     }
 }
@@ -93,11 +91,11 @@ pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a Digest>) -> (ETag, u32) 
     let mut crc = crc32fast::Hasher::new();
     let mut count = 0;
     for part in parts {
-        md5.update(&part.md5);
+        md5.update(part.md5);
         crc.combine(&crc32fast::Hasher::new_with_initial_len(part.crc32, part.size));
         count += 1;
     }
-    (ETag::new(&format!("{}-{count}", hex(&md5.finish()))), crc.finalize())
+    (ETag::new(&format!("{}-{count}", hex(&md5.finalize()))), crc.finalize())
 }
 
 /// In lower case, as in ETags.

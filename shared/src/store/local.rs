@@ -33,7 +33,6 @@ use bytes::Bytes;
 use self::failure::{Access, Failure};
 use self::private::Private;
 use self::tree::Tree;
-use super::digest::pairs;
 use super::rules;
 use super::{
     Attributes, Condition, ETag, ListPage, ListQuery, Object, ObjectMeta, Outcome, Part, Result, Store, Upload,
@@ -145,12 +144,6 @@ impl LocalStore {
         }
     }
 
-    /// Of a large body: beside another's, where there is one.
-    async fn md5(&self, action: &'static str, body: &Bytes) -> Result<[u8; 16]> {
-        let md5 = pairs::md5(body.clone()).await;
-        md5.map_err(|error| Failure::from(error).into_error(action, self.place(""), Access::Write))
-    }
-
     fn check_key(&self, action: &'static str, key: &str) -> Result<()> {
         rules::check_key(action, || self.place(key), key)
     }
@@ -213,16 +206,7 @@ impl Store for LocalStore {
     ) -> Result<Outcome<ETag>> {
         self.check_key("s3:PutObject", key)?;
         let (attributes, condition) = (attributes.clone(), condition.clone());
-        let mut md5 = attributes.md5;
-        if md5.is_none() && body.len() > PIECE_BYTES {
-            let first = condition.clone();
-            match self.write("s3:PutObject", key, move |bucket, key| bucket.may_go_on(key, &first)).await? {
-                Outcome::Applied(()) => md5 = Some(self.md5("s3:PutObject", &body).await?),
-                Outcome::Rejected(why) => return Ok(Outcome::Rejected(why)),
-                Outcome::Unknown(text) => return Ok(Outcome::Unknown(text)),
-            }
-        }
-        self.write("s3:PutObject", key, move |bucket, key| bucket.put(key, &body, md5, &attributes, &condition)).await
+        self.write("s3:PutObject", key, move |bucket, key| bucket.put(key, &body, &attributes, &condition)).await
     }
 
     async fn delete(&self, key: &str, only: Option<&ETag>) -> Result<Outcome<()>> {
@@ -243,9 +227,8 @@ impl Store for LocalStore {
     async fn upload_part(&self, upload: &Upload, number: u32, body: Bytes) -> Result<Part> {
         rules::check_part_number(|| self.place(&upload.key), number)?;
         let upload = upload.clone();
-        let md5 = if body.len() > PIECE_BYTES { Some(self.md5("s3:UploadPart", &body).await?) } else { None };
         self.call("s3:UploadPart", &upload.key.clone(), Access::Write, move |bucket, _| {
-            bucket.upload_part(&upload, number, &body, md5)
+            bucket.upload_part(&upload, number, &body)
         })
         .await
     }

@@ -62,17 +62,11 @@ impl Bucket {
     }
 
     /// Stores a part, over an earlier one of its number.
-    pub(super) fn upload_part(
-        &self,
-        upload: &Upload,
-        number: u32,
-        body: &[u8],
-        md5: Option<[u8; 16]>,
-    ) -> Result<Part, Failure> {
+    pub(super) fn upload_part(&self, upload: &Upload, number: u32, body: &[u8]) -> Result<Part, Failure> {
         let gone = || rules::no_such_upload("s3:UploadPart", self.place(&upload.key), &upload.id);
         let (dir, _) = self.upload(upload)?.ok_or_else(gone)?;
         let mut temp = self.private.temp()?;
-        let digest = write_hashed(&mut temp, body, digest::Known { md5, crc32: None })?;
+        let digest = write_hashed(&mut temp, body, digest::Known::default())?;
         let (name, path) = part_place(&dir, number);
         let lock_name = format!("{}/{name}", upload.id);
         let _lock = self.private.lock(&lock_name)?;

@@ -19,12 +19,11 @@ enum Current {
 }
 
 impl Bucket {
-    /// Stores a body in memory, of whose MD5 one may know.
+    /// Stores a body in memory, of whose digests one may know.
     pub(super) fn put(
         &self,
         key: &str,
         body: &[u8],
-        md5: Option<[u8; 16]>,
         attributes: &Attributes,
         condition: &Condition,
     ) -> Result<Outcome<ETag>, Failure> {
@@ -32,14 +31,9 @@ impl Bucket {
             return Ok(Outcome::Rejected(why));
         }
         let mut temp = self.private.temp().map_err(|error| self.or_no_bucket(error))?;
-        let digest = write_hashed(&mut temp, body, Known { md5, crc32: attributes.crc32 })?;
+        let digest = write_hashed(&mut temp, body, Known { md5: attributes.md5, crc32: attributes.crc32 })?;
         let lock = self.lock(key)?;
         self.commit(&lock, key, &mut temp, Draft::whole(&digest, attributes), condition)
-    }
-
-    /// Rejected where the condition fails already.
-    pub(super) fn may_go_on(&self, key: &str, condition: &Condition) -> Result<Outcome<()>, Failure> {
-        Ok(self.fails_already(key, condition)?.map_or(Outcome::Applied(()), Outcome::Rejected))
     }
 
     /// Why the condition fails now, before any body is written: most losers of a race are told here. An answer of none
