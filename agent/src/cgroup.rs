@@ -14,6 +14,8 @@ pub use scope::{Scope, ScopeOrder};
 
 /// What the names of the groups that agents make begin with.
 const PREFIX: &str = "dayfly-";
+/// What the name of the leaf that an agent moves to goes on with, before the number of its process.
+const HOME: &str = "agent-";
 /// What scopes are to bound or count, where the kernel offers it here.
 const CONTROLLERS: [&str; 2] = ["memory", "pids"];
 
@@ -31,7 +33,7 @@ impl Cgroups {
     /// Why it cannot be divided: there is none of version 2, no right to, or something else is in it.
     pub fn take() -> io::Result<Self> {
         let base = own()?;
-        let home = base.join(format!("{PREFIX}agent-{}", std::process::id()));
+        let home = base.join(format!("{PREFIX}{HOME}{}", std::process::id()));
         sweep(&base);
         fs::create_dir(&home)?;
         let cgroups = Self { base, home };
@@ -64,13 +66,21 @@ fn enter(group: &Path) -> io::Result<()> {
     fs::write(group.join("cgroup.procs"), "0")
 }
 
-/// Removes what agents before left; what is in use cannot be removed.
+/// Removes what agents before left; what is in use cannot be removed, and what a living agent has just made is not.
 fn sweep(base: &Path) {
+    // Another agent's that lives; one with this process's number is gone.
+    let lives = |pid: u32| pid != std::process::id() && Path::new("/proc").join(pid.to_string()).exists();
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+        if maker(&entry.file_name().to_string_lossy()).is_some_and(|pid| !lives(pid)) {
             let _ = fs::remove_dir(entry.path());
         }
     }
+}
+
+/// The process that made a group of this name, if an agent did.
+fn maker(name: &str) -> Option<u32> {
+    let name = name.strip_prefix(PREFIX)?;
+    name.strip_prefix(HOME).unwrap_or(name).split('-').next()?.parse().ok()
 }
 
 /// The folder of this process's group.
@@ -99,6 +109,23 @@ fn find(groups: &str, mounts: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_the_dead_left_is_removed() {
+        let base = tempfile::tempdir().unwrap();
+        // Linux's highest process number is 4,194,304 (proc(5), pid_max).
+        let (dead, mine, living) = (4_999_999, std::process::id(), 1);
+        for pid in [dead, mine, living] {
+            fs::create_dir(base.path().join(format!("dayfly-{pid}-1-a"))).unwrap();
+            fs::create_dir(base.path().join(format!("dayfly-agent-{pid}"))).unwrap();
+        }
+        fs::create_dir(base.path().join("dayfly-of-others")).unwrap();
+        sweep(base.path());
+        let mut left: Vec<String> =
+            fs::read_dir(base.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, ["dayfly-1-1-a", "dayfly-agent-1", "dayfly-of-others"]);
+    }
 
     #[test]
     fn the_own_group_is_found_where_it_is_mounted() {

@@ -40,7 +40,6 @@ pub use sink::{PART_BYTES, Staged, StagedBody};
 pub use task_io::{Around, EarlyInput, Note, OpenUpload, Place, Scratch, TaskIo, Waiting};
 pub use transform::{PartBudget, SizeHint};
 pub use xor::Xor;
-pub use xor::kernel::Kernel;
 
 /// Why a task, or a processor's start, did not work out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

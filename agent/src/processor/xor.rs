@@ -1,15 +1,12 @@
 //! The reference processor: each output byte is the input byte XOR the kernel's, the kernel repeated over the file.
 
-pub mod kernel;
-mod line;
-
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
 use dayfly_shared::bucket::JobBucket;
+use dayfly_xor::Kernel;
 
 use super::{Failure, Processor, TaskIo};
-use kernel::Kernel;
 
 /// XOR with a kernel that lies beside the job's other objects.
 pub struct Xor {

@@ -3,9 +3,11 @@
 //! The same plain loop is compiled for several instruction sets, and the best that the processor has is chosen at run
 //! time, so that one binary serves every machine.
 
+mod line;
+
 use multiversion::multiversion;
 
-use super::line::{self, LINE_BYTES};
+use line::LINE_BYTES;
 
 /// So much is done in one go where the kernel is read from where it lies. Data and kernel stay in the first-level cache (32
 /// KiB or more) meanwhile; 4 KiB measured faster than 16 (78 GB/s to 59 on an EPYC of Zen 4), and shorter ones lose to the

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-use dayfly_agent::processor::Kernel;
+use dayfly_xor::Kernel;
 
 fn filled(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|n| (n as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
