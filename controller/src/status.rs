@@ -120,6 +120,9 @@ pub fn state(snapshot: &Snapshot) -> String {
                 text += &format!(" (by {by})");
             }
             text += "; to go on: dayfly resume";
+            if snapshot.state == JobState::Suspended {
+                text += " (until then agents wait, ten minutes at most)";
+            }
         }
         JobState::Running | JobState::Over => {}
     }

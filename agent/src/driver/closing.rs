@@ -50,7 +50,7 @@ pub async fn all_closed(agent: &Arc<Agent>) -> Next {
         Ok(Some(failed)) => {
             let why = match failed {
                 0 => "the job is over".to_owned(),
-                n => format!("the job is over; {n} of its tasks were given up"),
+                n => format!("the job is over; tasks given up: {n}"),
             };
             Next::End(Ending { exit: Exit::Done, why })
         }

@@ -53,6 +53,10 @@ impl UsageNow {
 
 fn advice(totals: &UsageTotals, shape: Shape) -> Vec<String> {
     let mut lines = Vec::new();
+    if totals.peak_memory_bytes == 0 {
+        // Programs that were over before their memory was looked at say nothing of what a machine needs.
+        return lines;
+    }
     let Shape { cores, memory_bytes, slots } = shape;
     let peak = totals.peak_memory_bytes as f64;
     let needed = (peak * SPARE) as u64 * u64::from(slots) + SYSTEM_BYTES;
@@ -105,10 +109,13 @@ fn advice(totals: &UsageTotals, shape: Shape) -> Vec<String> {
 impl fmt::Display for UsageNow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let UsageTotals { attempts, peak_memory_bytes, cpu_ms, wall_ms } = self.totals;
+        match peak_memory_bytes {
+            0 => write!(f, "memory not seen, programs were too short")?,
+            peak => write!(f, "{} of memory at most by one attempt", human::bytes(peak))?,
+        }
         write!(
             f,
-            "{} of memory at most by one attempt, {} s of CPU in {} s by {}",
-            human::bytes(peak_memory_bytes),
+            ", {} s of CPU in {} s by {}",
             human::thousands(cpu_ms / 1000),
             human::thousands(wall_ms / 1000),
             human::count(attempts, "attempt")
@@ -126,6 +133,14 @@ mod tests {
         let totals = UsageTotals { attempts: 10, peak_memory_bytes: peak, cpu_ms: cpu, wall_ms: 1000 };
         // What a kernel gives away is a little less than the machine has.
         advice(&totals, Shape { cores, memory_bytes: gib * GIB - (GIB >> 3), slots }).join("\n")
+    }
+
+    #[test]
+    fn programs_too_short_to_be_measured_lead_to_no_advice() {
+        assert_eq!(said(0, 10, (4, 64, 4)), "");
+        let totals = UsageTotals { attempts: 10, peak_memory_bytes: 0, cpu_ms: 10, wall_ms: 1000 };
+        let shown = UsageNow { totals, advice: Vec::new() }.to_string();
+        assert!(shown.starts_with("memory not seen"), "{shown}");
     }
 
     #[test]

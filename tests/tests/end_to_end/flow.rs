@@ -1,10 +1,11 @@
 //! Download, work and upload overlap; and no agent sits on what another could begin.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use dayfly_shared::job::JobSettings;
 use dayfly_shared::records::{AttemptEnd, LeaseState, TenureEnd};
-use dayfly_tests::{Gate, Layout, Proxy, Rule, World, content, everywhere, short_lease};
+use dayfly_tests::{Gate, Job, Layout, Program, Proxy, Rule, World, content, everywhere, short_lease};
 use hyper::Method;
 use rustix::process::Signal;
 
@@ -25,6 +26,29 @@ fn fetched(proxy: &Proxy) -> BTreeSet<String> {
     gets.into_iter().filter_map(|seen| seen.asked.key.rsplit('/').next().map(str::to_owned)).collect()
 }
 
+/// Six tasks in one chunk, and the put of the third one's output held.
+async fn one_chunk_of_six(world: &World) -> (Job<'_>, Proxy, Gate) {
+    let job = Layout::new(6).lay_out(world).await;
+    job.plan(&content::names(6), 6).await;
+    let proxy = world.proxy(1).await;
+    let gate = hold_output(&proxy, "out2.dat");
+    (job, proxy, gate)
+}
+
+/// The third output is on its way, and the fourth input was asked for.
+async fn until_in3_is_fetched(world: &World, job: &mut Job<'_>, agent: &mut Program, gate: &Gate, proxy: &Proxy) {
+    world.held(agent, gate).await;
+    job.until("the next input was asked for", async |_| fetched(proxy).contains("in3.dat")).await;
+}
+
+/// What was fetched ahead was used.
+fn were_fetched_once(proxy: &Proxy, inputs: Range<usize>) {
+    for n in inputs {
+        let gets = proxy.seen_of(&Method::GET, &format!("/in{n}.dat"));
+        assert_eq!(gets.len(), 1, "{gets:?}");
+    }
+}
+
 everywhere! {
     /// While a chunk's last output is still going up, the next chunk is claimed, done and closed. Behind the one whose output
     /// hangs there is one at a time.
@@ -34,7 +58,7 @@ everywhere! {
         let gate = hold_output(&proxy, "out3.dat");
         let mut agent = job.agent("one").through(&proxy).start();
         world.held(&mut agent, &gate).await;
-        let done = async |job: &dayfly_tests::Job<'_>| {
+        let done = async |job: &Job<'_>| {
             let mut done = 0;
             for n in [0, 1, 2, 4] {
                 done += usize::from(job.output(&format!("in{n}.dat")).await.is_some());
@@ -84,20 +108,13 @@ everywhere! {
 
     /// Within a chunk the next input comes while an output goes up; what comes after it does not.
     async fn the_next_input_is_fetched_beside_an_upload(world: &World) {
-        let mut job = Layout::new(6).lay_out(world).await;
-        job.plan(&content::names(6), 6).await;
-        let proxy = world.proxy(1).await;
-        let gate = hold_output(&proxy, "out2.dat");
+        let (mut job, proxy, gate) = one_chunk_of_six(world).await;
         let mut agent = job.agent("one").through(&proxy).start();
-        world.held(&mut agent, &gate).await;
-        job.until("the next input was asked for", async |_| fetched(&proxy).contains("in3.dat")).await;
+        until_in3_is_fetched(world, &mut job, &mut agent, &gate, &proxy).await;
         assert!(!fetched(&proxy).contains("in4.dat"), "one at a time");
         gate.open();
         agent.ended().await.expect(0, &[]);
-        for n in 1..6 {
-            let gets = proxy.seen_of(&Method::GET, &format!("/in{n}.dat"));
-            assert_eq!(gets.len(), 1, "what was fetched ahead was used: {gets:?}");
-        }
+        were_fetched_once(&proxy, 1..6);
         job.finish(&[]).await;
     }
 
@@ -111,22 +128,15 @@ everywhere! {
         job.until("its input was asked for", async |_| fetched(&proxy).len() == 2).await;
         gate.open();
         agent.ended().await.expect(0, &[]);
-        for n in 0..3 {
-            let gets = proxy.seen_of(&Method::GET, &format!("/in{n}.dat"));
-            assert_eq!(gets.len(), 1, "what was fetched ahead was used: {gets:?}");
-        }
+        were_fetched_once(&proxy, 0..3);
         job.finish(&[]).await;
     }
 
     /// The agent dies between the fetch ahead and the task: the next one does it, and tells of no attempt before its own.
     async fn what_was_fetched_ahead_dies_with_its_agent(world: &World) {
-        let mut job = Layout::new(6).lay_out(world).await;
-        job.plan(&content::names(6), 6).await;
-        let proxy = world.proxy(1).await;
-        let gate = hold_output(&proxy, "out2.dat");
+        let (mut job, proxy, gate) = one_chunk_of_six(world).await;
         let mut first = job.agent("first").through(&proxy).start();
-        world.held(&mut first, &gate).await;
-        job.until("the next input was asked for", async |_| fetched(&proxy).contains("in3.dat")).await;
+        until_in3_is_fetched(world, &mut job, &mut first, &gate, &proxy).await;
         first.kill();
         job.agent("second").start().ended().await.expect(0, &[]);
         let result = job.result_of("in3.dat").await.expect("a result");
@@ -137,13 +147,9 @@ everywhere! {
 
     /// The lease is lost while the next input is there already: its task is not run.
     async fn what_was_fetched_ahead_is_dropped_with_a_lost_lease(world: &World) {
-        let mut job = Layout::new(6).lay_out(world).await;
-        job.plan(&content::names(6), 6).await;
-        let proxy = world.proxy(1).await;
-        let gate = hold_output(&proxy, "out2.dat");
+        let (mut job, proxy, gate) = one_chunk_of_six(world).await;
         let mut first = job.agent("first").through(&proxy).start();
-        world.held(&mut first, &gate).await;
-        job.until("the next input was asked for", async |_| fetched(&proxy).contains("in3.dat")).await;
+        until_in3_is_fetched(world, &mut job, &mut first, &gate, &proxy).await;
         first.signal(Signal::STOP);
         job.agent("second").start().ended().await.expect(0, &[]);
         first.signal(Signal::CONT);
