@@ -114,7 +114,11 @@ async fn no_credentials_inside() {
     let endpoint = serve(keys()).await;
     let none = S3Settings { keys: None, ..settings(&endpoint.url()) };
     let (get, put) = both(none).await;
-    says(&get, StoreErrorKind::NoCredentials, &["s3:GetObject", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "a machine with a role"]);
+    says(
+        &get,
+        StoreErrorKind::NoCredentials,
+        &["s3:GetObject", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "a machine with a role"],
+    );
     says(&put, StoreErrorKind::NoCredentials, &["s3:PutObject"]);
 }
 
