@@ -54,11 +54,16 @@ pub fn sources() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the workspace")
 }
 
-/// A program of this workspace, built before the tests are run.
+/// A program of this workspace, built before the tests are run; of the agent the one that `DAYFLY_TEST_AGENT` names, if it does.
 ///
 /// # Panics
 /// If it is not there; the text says how to build it.
 pub fn program(name: &str) -> PathBuf {
+    if name == "dayfly-agent"
+        && let Some(released) = std::env::var_os("DAYFLY_TEST_AGENT")
+    {
+        return released.into();
+    }
     let test = std::env::current_exe().expect("the test's own path");
     // target/debug/deps/end_to_end-0123456789abcdef
     let folder = test.parent().and_then(Path::parent).expect("the test lies in cargo's target folder");
