@@ -163,7 +163,11 @@ fn plain(line: &str) -> String {
                 plain.push(format!("0 s{after}"));
                 at += 1;
             }
-            Some((unit, _)) if SIZES.contains(&unit) => plain.push(String::from("0")),
+            Some((unit, after)) if SIZES.contains(&unit) => {
+                plain.push(format!("0 B{after}"));
+                at += 1;
+            }
+            Some((unit, _)) if unit == "%" => plain.push(String::from("0")),
             _ if listing && at == 2 && record => plain.push(String::from("0")),
             _ => plain.push(without_ids(word)),
         }
@@ -174,7 +178,7 @@ fn plain(line: &str) -> String {
 
 const END: [char; 5] = [',', ';', '.', ')', ':'];
 const TIMES: [&str; 4] = ["ms", "s", "min", "h"];
-const SIZES: [&str; 5] = ["B", "kB", "MB", "GB", "%"];
+const SIZES: [&str; 4] = ["B", "kB", "MB", "GB"];
 
 /// A word with `#` for ids and `0` for times of the day and days.
 fn without_ids(word: &str) -> String {
@@ -215,6 +219,7 @@ mod tests {
     fn what_differs_from_run_to_run_is_not_compared() {
         assert!(same("took 1.8 s, 10 attempts", "took  1 min 12 s, 10 attempts\n"));
         assert!(same("2026-11-21 20:05:16   803 a/job.json", "2027-01-02 01:02:03  1803 a/job.json"));
+        assert!(same("0 B of memory at most, 7 % busy", "5.1 MB of memory at most, 12 % busy"));
         assert!(same("agents i-0a1b2c3d4e5f60718", "agents i-1a1b2c3d4e5f60718"));
         assert!(same("a\n…\nd", "a\nb\nc\nd") && same("a … c", "a b c") && same("…", ""));
     }
