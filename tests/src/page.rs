@@ -167,7 +167,7 @@ fn plain(line: &str) -> String {
                 plain.push(format!("0 B{after}"));
                 at += 1;
             }
-            Some((unit, _)) if unit == "%" => plain.push(String::from("0")),
+            Some(("%", _)) => plain.push(String::from("0")),
             _ if listing && at == 2 && record => plain.push(String::from("0")),
             _ => plain.push(without_ids(word)),
         }
