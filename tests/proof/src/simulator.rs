@@ -9,6 +9,7 @@ mod faults;
 mod overlap;
 mod scenario;
 mod schedule;
+mod sights;
 mod store;
 mod takeover;
 mod world;

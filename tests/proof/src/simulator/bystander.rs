@@ -15,6 +15,7 @@ use dayfly_shared::records::{
 use dayfly_shared::store::{Attributes, ETag, ListPage, ListQuery};
 
 use super::overlap::InHand;
+use super::sights::Sights;
 
 /// Who writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +68,8 @@ pub struct Bystander {
     ever_taken_out: BTreeSet<String>,
     attempts: BTreeSet<Attempt>,
     summary: Option<Summary>,
-    /// When an agent last saw a chunk's place in a listing of semaphores, and in one of results: it judges a chunk where both
-    /// cover it.
-    looked: [BTreeMap<(usize, ChunkId), Duration>; 2],
-    /// Segments that an agent saw, read or listed.
-    knows: BTreeSet<(usize, u32)>,
+    /// What each agent has seen.
+    pub sights: Sights,
     /// What overlaps within the agents.
     pub in_hand: InHand,
 }
@@ -100,8 +98,7 @@ impl Bystander {
             ever_taken_out: BTreeSet::new(),
             attempts: BTreeSet::new(),
             summary: None,
-            looked: Default::default(),
-            knows: BTreeSet::new(),
+            sights: Sights::default(),
             in_hand: InHand::default(),
         }
     }
@@ -393,10 +390,8 @@ impl Bystander {
     }
 
     /// An agent saw an object.
-    pub fn on_read(&mut self, agent: usize, key: &str) {
-        if let Some((segment, true)) = self.keys.parse_segment(key) {
-            self.knows.insert((agent, segment));
-        }
+    pub fn on_read(&mut self, agent: usize, key: &str, now: Duration) {
+        self.sights.on_read(agent, &self.keys, key, now);
         if let Some(name) = self.wanted.iter().find(|name| self.job.key(name) == key) {
             self.in_hand.on_input(agent, name);
         }
@@ -404,22 +399,7 @@ impl Bystander {
 
     /// An agent saw a page.
     pub fn on_list(&mut self, agent: usize, query: &ListQuery, page: &ListPage, now: Duration) {
-        if query.prefix == self.keys.plan() {
-            for entry in &page.entries {
-                self.on_read(agent, &entry.key);
-            }
-        }
-        let folders = [self.keys.semaphores(), self.keys.results()];
-        let Some(which) = folders.iter().position(|folder| *folder == query.prefix) else { return };
-        let from = query.start_after.clone().unwrap_or_default();
-        for chunk in self.chunks.keys() {
-            // With the slug that may follow, a key sorts behind the bare one and before the next chunk's.
-            let key = Keys::before_chunk(&folders[which], *chunk);
-            let within = key >= from && page.next.as_ref().is_none_or(|next| key < *next);
-            if within {
-                self.looked[which].insert((agent, *chunk), now);
-            }
-        }
+        self.sights.on_list(agent, &self.keys, (query, page), self.chunks.keys(), now);
     }
 
     /// Guarantee 6, second half: no agent ends while a chunk is free that it could have seen free; in a row of more than
@@ -431,17 +411,17 @@ impl Bystander {
         if others && self.chunks.len() > whole_row as usize {
             return Ok(());
         }
-        for (chunk, known) in &self.chunks {
-            let Some(since) = known.free_since else { continue };
-            if self.results.contains_key(chunk) || !self.knows.contains(&(agent, chunk.segment)) {
-                continue;
-            }
-            let looked = self.looked.each_ref().map(|looks| looks.get(&(agent, *chunk)));
-            if looked.iter().min().copied().flatten().is_none_or(|looked| *looked > since) {
-                return Err(format!("guarantee 6: agent {agent} ended, and {chunk} had been free when it last looked"));
+        let missed = |(chunk, known): &(&ChunkId, &Chunk)| {
+            known.free_since.is_some_and(|since| {
+                !self.results.contains_key(chunk) && self.sights.could_see_free(agent, **chunk, since)
+            })
+        };
+        match self.chunks.iter().find(missed) {
+            None => Ok(()),
+            Some((chunk, _)) => {
+                Err(format!("guarantee 6: agent {agent} ended, and {chunk} had been free when it last looked"))
             }
         }
-        Ok(())
     }
 
     /// Why each name was given up, by its latest dead letter.

@@ -268,7 +268,7 @@ impl Director {
     fn launch(&mut self, birth: Birth) {
         let index = {
             let mut state = self.world.state();
-            state.beings.push(Being::default());
+            state.beings.push(Being { born_at: self.world.elapsed(), ..Being::default() });
             state.beings.len() - 1
         };
         self.world.state().bystander.in_hand.on_launch(index, birth.slots);
@@ -283,9 +283,11 @@ impl Director {
             let now = world.elapsed();
             let mut state = world.state();
             state.beings[index].gone_at = Some(now);
-            // One that was there a moment ago may have held a seat.
+            // It decided where it saw a seat taken; its farewell may have taken long. One that was there a moment before may
+            // have held that seat.
+            let decided = state.bystander.sights.saw_a_seat(index).unwrap_or(now);
             let moment = scenario.settings.lease_ttl() * 3;
-            let others = state.beings.iter().enumerate().any(|(n, b)| n != index && b.was_there(now, moment));
+            let others = state.beings.iter().enumerate().any(|(n, b)| n != index && b.was_there(decided, moment));
             let seen = match &ending {
                 Ok(ending) if ending.exit == Exit::Done => state.bystander.on_end(index, others, scenario.whole_row),
                 _ => Ok(()),

@@ -280,7 +280,8 @@ impl Store for FaultyStore {
     async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Object>> {
         let (found, fate) = self.read("GET", key, Call::Get, async || self.world.store.get(key, range).await).await?;
         if found.is_some() {
-            self.world.state().bystander.on_read(self.agent, key);
+            let now = self.world.elapsed();
+            self.world.state().bystander.on_read(self.agent, key, now);
         }
         Ok(found.map(|mut object| {
             object.meta.served = self.served(object.meta.served);

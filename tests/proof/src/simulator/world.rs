@@ -18,6 +18,8 @@ use super::faults::{Call, Fault, FaultCounts, Profile};
 pub struct Being {
     /// Stops its process; none before it runs.
     pub process: Option<AbortHandle>,
+    /// When it was launched.
+    pub born_at: Duration,
     /// When it was killed, or ended by itself.
     pub gone_at: Option<Duration>,
     /// Whether it was killed.
@@ -29,9 +31,9 @@ pub struct Being {
 }
 
 impl Being {
-    /// Whether it is alive, or was within the last `moment`.
-    pub fn was_there(&self, now: Duration, moment: Duration) -> bool {
-        self.gone_at.is_none_or(|gone| now.saturating_sub(gone) < moment)
+    /// Whether it was alive at that time, or within a `moment` before.
+    pub fn was_there(&self, at: Duration, moment: Duration) -> bool {
+        self.born_at <= at && self.gone_at.is_none_or(|gone| at.saturating_sub(gone) < moment)
     }
 }
 
