@@ -1,5 +1,6 @@
 // Opens a page in headless Chromium and says, as JSON, what there was to see: errors, requests, figures, times.
-//   node look.mjs PLAYWRIGHT-CORE CHROMIUM URL [--dark] [--width N] [--screenshot FILE] [--until EXPRESSION]
+//   node look.mjs PLAYWRIGHT-CORE CHROMIUM URL [--dark] [--width N] [--screenshot FILE] [--until EXPRESSION] [--ready]
+// With --ready it says only after how many milliseconds the page was drawn, by the page's own account.
 import { createRequire } from "node:module";
 
 const [library, program, url, ...options] = process.argv.slice(2);
@@ -31,6 +32,11 @@ try {
   };
   await comesTrue("document.documentElement.dataset.ready", 120);
   const ready = await page.evaluate(() => Number(document.documentElement.dataset.ready));
+  if (options.includes("--ready")) {
+    console.log(JSON.stringify({ ready, errors }));
+    await browser.close();
+    process.exit(0);
+  }
   const until = option("--until");
   if (until) await comesTrue(until, 300);
   if (option("--screenshot")) await page.screenshot({ path: option("--screenshot") });

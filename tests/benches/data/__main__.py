@@ -15,6 +15,7 @@ processes.one_thread()
 
 import jobs
 import page
+import report
 import xor
 
 
@@ -26,13 +27,16 @@ def main():
     take.add_argument("--loop", default="", help="the plain C loop's timer")
     take.add_argument("--venv", required=True)
     take.add_argument("--load", default="", help="the client that costs next to nothing")
+    take.add_argument("--dayfly", required=True)
+    take.add_argument("--lay-out", required=True, help="what lays out a job that is over")
+    take.add_argument("--browser", default="", help="where playwright-core is")
     take.add_argument("--page", help="where the page goes; default: standard output")
     take.add_argument("--memory", default="/dev/shm", help="a folder in memory")
     take.add_argument("--small", action="store_true", help="everything, on little data")
     take.add_argument("--at-once", type=int, default=8, help="tasks and transfers at once")
     take.add_argument("--rounds", type=int, default=3, help="pairs of whole jobs")
     take.add_argument("--xor-rounds", type=int, default=21)
-    take.add_argument("--only", choices=["xor", "many", "one", "small", "alone", "footprint"], help="print this one's figures")
+    take.add_argument("--only", choices=["xor", "many", "one", "small", "alone", "footprint", "report"], help="print this one's figures")
     given = take.parse_args()
     few = given.small
     folder = pathlib.Path(given.memory) / f"dayfly-bench-{os.getpid()}"
@@ -45,6 +49,7 @@ def main():
         "small": lambda: jobs.many(bench, 600 if few else 20_000, 1000, given.at_once, rounds, False),
         "alone": lambda: jobs.alone(bench, 1 if few else 5) if given.load else {},
         "footprint": lambda: jobs.footprint(bench, 5 if few else 21),
+        "report": lambda: report.measure(given.dayfly, given.lay_out, given.browser, folder, [(10, 3), (1000, 30), (2000 if few else 100_000, 200)], 1 if few else 5) if given.browser else [],
     }
     folder.mkdir()
     begun = time.monotonic()

@@ -68,6 +68,8 @@ def goals(figures):
     row("the agent's file, MB", foot["bytes"] / 1e6, 8)
     row("resident memory of an idle agent, MB", foot["idle"] / 1e6, 25, True, "{:.1f}")
     row("from exec to the first claim's arrival, ms", foot["start"] * 1000, 40, True, "{:.0f}")
+    for page in figures["report"][-1:]:
+        row(f"report of {page['tasks']:,} tasks: drawn by a browser, s", page["drawn"] / 1000, 3)
     return rows
 
 
@@ -105,6 +107,16 @@ def alone(figures):
             f"of 2 MB objects out, {up['gbps']:.2f} GB/s in, {few['per_second']:,.0f} GET requests/s of 1 kB objects. Of the {CORES} cores it had {down['server']:.1f}, {up['server']:.1f} and {few['server']:.1f},",
             f"the client {down['client']:.1f}, {up['client']:.1f} and {few['client']:.1f}. Client and server share the cores, so whatever the server spends on a request is part of every wall time",
             f"above: a put costs it the MD5 that S3 gives as its ETag. To bring out and take in 1 GB it needs {1 / down['gbps'] + 1 / up['gbps']:.1f} s by itself: no client can be faster."]
+
+
+def report_table(pages):
+    """How long the report takes."""
+    if not pages:
+        return ["The report was not measured: no browser."]
+    lines = ["`dayfly report` of jobs made up in a folder, drawn by headless Chromium without a graphics card: from the page's being asked for to two",
+             "frames after the last thing was drawn, beside an empty page of as many bytes. Medians of five.", "",
+             "| tasks | agents | page, kB | made in s | drawn in ms | times an empty page |", "|---|---|---|---|---|---|"]
+    return lines + [f"| {page['tasks']:,} | {page['agents']} | {page['bytes'] / 1000:,.0f} | {page['made']:.2f} | {page['drawn']:.0f} | {page['times_empty']:.1f} |" for page in pages]
 
 
 def text(figures, venv, command, minutes):
@@ -154,6 +166,10 @@ def text(figures, venv, command, minutes):
         "",
         f"`scripts/build-agent`: {foot['bytes']:,} bytes, static. Idle after a job: {foot['idle'] / 1e6:.1f} MB resident (peak {foot['peak'] / 1e6:.1f}). From exec to the first",
         f"claim's object in the bucket: median {foot['start'] * 1000:.0f} ms of {len(foot['starts'])} starts ({foot['starts'][0] * 1000:.0f} to {foot['starts'][-1] * 1000:.0f}), no metadata service asked.",
+        "",
+        "## The report",
+        "",
+        *report_table(figures["report"]),
         "",
         "## Not measured",
         "",
