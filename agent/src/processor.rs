@@ -37,7 +37,7 @@ use python::Python;
 pub use container::{Logins, Means};
 pub use program::{Workshop, wall};
 pub use sink::{PART_BYTES, Staged, StagedBody};
-pub use task_io::{Around, EarlyInput, Note, OpenUpload, Place, Scratch, TaskIo, Waiting};
+pub use task_io::{Around, Deadlines, EarlyInput, Note, OpenUpload, Place, Scratch, TaskIo, Waiting};
 pub use transform::{PartBudget, SizeHint};
 pub use xor::Xor;
 

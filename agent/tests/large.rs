@@ -140,7 +140,7 @@ async fn pass(trouble: Trouble) -> (Arc<dyn Store>, std::result::Result<Staged, 
         part_bytes: PART_BYTES,
         part_budget: Default::default(),
         size_hint: Default::default(),
-        drained: futures::future::pending().boxed().shared(),
+        drained: Arc::new(|_| futures::future::pending().boxed()),
         last_log: Arc::default(),
         usage: Arc::default(),
     };

@@ -116,6 +116,12 @@ pub enum Reply {
     Broken(String),
 }
 
+/// The wait before a task is run again that was interrupted, or put off, so many times: 200 ms, doubling to half a minute, as a
+/// store that recovers, a disk that is freed, or a service that a program waits for takes its time.
+pub(crate) fn rerun_wait(interruptions: u32) -> Duration {
+    Duration::from_millis(100).saturating_mul(1 << interruptions.min(9)).min(Duration::from_secs(30))
+}
+
 /// The wait before try `tries + 1` of a request that nobody answered: 100 ms, doubling to 5 s. The driver adds jitter.
 pub(crate) fn retry_wait(tries: u32) -> Duration {
     Duration::from_millis(100).saturating_mul(1 << tries.min(6)).min(Duration::from_secs(5))

@@ -64,7 +64,7 @@ impl Orders {
 
 /// How often a program may ask to be tried again later, on one agent, before that counts as a failure: with the waits
 /// between tries, which grow to half a minute, some ten minutes.
-pub const PUT_OFF_MOST: u32 = 20;
+pub const PUT_OFF_MOST: u32 = 25;
 
 /// Counts of one agent.
 #[derive(Debug, Default)]
@@ -225,10 +225,14 @@ impl Agent {
         });
     }
 
-    /// Gives orders, unless stricter ones stand.
+    /// Gives orders, unless stricter ones stand. Of two deadlines the nearer one holds: a machine that goes in two minutes
+    /// does so whatever time its job would have given it.
     pub fn order(&self, orders: Orders) {
         self.orders.change_if(|standing| {
-            let change = orders.rank() >= standing.rank() && orders != *standing && standing.rank() < 3;
+            let change = match (&orders, &*standing) {
+                (Orders::Drain { deadline, .. }, Orders::Drain { deadline: before, .. }) => deadline < before,
+                _ => orders.rank() >= standing.rank() && orders != *standing && standing.rank() < 3,
+            };
             if change {
                 *standing = orders;
             }

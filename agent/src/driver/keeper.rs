@@ -81,7 +81,6 @@ pub fn obey(agent: &Agent, control: Control) {
                 ControlState::Running => agent.order(Orders::Work),
                 ControlState::Paused => agent.order(Orders::Pause(format!("paused: {why}"))),
                 ControlState::Suspended => agent.order(suspended(agent, &why)),
-                ControlState::Draining if matches!(agent.orders().see(), Orders::Drain { .. }) => {}
                 // Finishing is the point: a task gets the time that it may take at all.
                 ControlState::Draining => agent.order(Orders::Drain {
                     why: format!("the job is draining: {why}"),
@@ -108,7 +107,8 @@ fn suspended(agent: &Agent, why: &str) -> Orders {
         return Orders::Pause(format!("suspended: {why}"));
     }
     let why = format!("the job is suspended, and nobody resumed it within {} s: {why}", wait.as_secs());
-    Orders::Drain { why, deadline: now }
+    // What is in hand may be sound: another agent's machine, or an earlier task, was what failed.
+    Orders::Drain { why, deadline: now.after(agent.job.task_time_limit()) }
 }
 
 /// Writes the agent's record; it is nobody else's, so whatever stands there is overwritten.

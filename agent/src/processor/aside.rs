@@ -29,9 +29,9 @@ pub async fn next_piece(file: &mut tokio::fs::File) -> std::io::Result<Option<By
 }
 
 impl TaskIo {
-    /// Comes with the deadline once the agent drains; at once from then on.
-    pub async fn drained(&self) -> Moment {
-        self.around.drained.clone().await
+    /// Comes with the deadline once the agent drains, and where one is `known` with a nearer one.
+    pub async fn drained(&self, known: Option<Moment>) -> Moment {
+        (self.around.drained)(known).await
     }
 
     fn sink(&self, store: &Arc<dyn Store>, key: &str, attributes: &Attributes, expected: u64) -> Sink {

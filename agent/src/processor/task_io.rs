@@ -13,7 +13,7 @@ use dayfly_shared::plan::Task;
 use dayfly_shared::records::Usage;
 use dayfly_shared::store::{Attributes, Object, Store, StoreError, StoreErrorKind, Upload};
 use futures::StreamExt;
-use futures::future::{BoxFuture, Shared};
+use futures::future::BoxFuture;
 use tokio::io::AsyncWriteExt;
 
 use super::aside::next_piece;
@@ -99,13 +99,16 @@ pub struct Around {
     pub part_budget: PartBudget,
     /// What the last input says of this one's size.
     pub size_hint: SizeHint,
-    /// Comes with the deadline once the agent drains.
-    pub drained: Shared<BoxFuture<'static, Moment>>,
+    /// Tells by when the task has to be over, once the agent drains.
+    pub drained: Deadlines,
     /// The key of the attempt's log, once there is one.
     pub last_log: Note<String>,
     /// What the attempt's program used, once it has ended.
     pub usage: Note<Usage>,
 }
+
+/// Completes when there is a deadline, nearer than the one known, if any is.
+pub type Deadlines = Arc<dyn Fn(Option<Moment>) -> BoxFuture<'static, Moment> + Send + Sync>;
 
 /// Since when a task waits for the store: a time limit that runs out meanwhile is the store's fault, not the task's.
 #[derive(Clone, Default)]

@@ -16,7 +16,7 @@ use super::super::agent::{Agent, Orders, PUT_OFF_MOST};
 use super::super::suspicion;
 use super::leftovers::{abort, drop_upload};
 use super::{Ran, Running};
-use crate::processor::{Around, EarlyInput, Failure, Note, OpenUpload, Staged, StagedBody, TaskIo, Waiting};
+use crate::processor::{Around, Deadlines, EarlyInput, Failure, Note, OpenUpload, Staged, StagedBody, TaskIo, Waiting};
 
 /// A time limit that runs out while the store has been silent for so long is not the task's fault.
 const STORE_SILENCE: Duration = Duration::from_secs(10);
@@ -131,18 +131,11 @@ async fn process(
     (last_log, usage): (&Note<String>, &Note<Usage>),
 ) -> Result<Staged, Failure> {
     let waiting = Waiting::default();
-    let mut orders = agent.orders();
-    let drained = async move {
-        match orders.wait_for(|orders| matches!(orders, Orders::Drain { .. })).await {
-            Orders::Drain { deadline, .. } => deadline,
-            _ => std::future::pending().await,
-        }
-    };
     let around = Around {
         job: agent.bucket.clone(),
         outputs: agent.job.outputs(&agent.bucket.location).clone(),
         slug: agent.plan.slug(task.id.segment, task.id.line),
-        drained: drained.boxed().shared(),
+        drained: deadlines(agent),
         last_log: Arc::clone(last_log),
         usage: Arc::clone(usage),
         work_dir: agent.settings.work_dir.clone(),
@@ -175,6 +168,26 @@ async fn process(
             },
         }),
     }
+}
+
+/// Tells of deadlines: the first once the agent drains, and each that comes nearer.
+fn deadlines(agent: &Arc<Agent>) -> Deadlines {
+    let agent = Arc::clone(agent);
+    Arc::new(move |known| {
+        let mut orders = agent.orders();
+        let deadline = |orders: &Orders| match orders {
+            Orders::Drain { deadline, .. } => Some(*deadline),
+            _ => None,
+        };
+        let is_news = move |orders: &Orders| deadline(orders).is_some_and(|at| known.is_none_or(|known| at < known));
+        async move {
+            match deadline(&orders.wait_for(is_news).await) {
+                Some(deadline) => deadline,
+                None => std::future::pending().await,
+            }
+        }
+        .boxed()
+    })
 }
 
 /// Leaves a failure's log in the bucket. Its key, if it got there.

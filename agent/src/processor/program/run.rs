@@ -196,7 +196,7 @@ impl Program {
             // is looked after as well.
             tokio::select! {
                 biased;
-                deadline = task.drained(), if drained.is_none() => drained = Some(deadline),
+                deadline = task.drained(drained) => drained = Some(deadline),
                 () = done(&mut shipping) => shipping = None,
                 piece = stdout.read() => log.write(&masks[0].pass(piece)),
                 piece = stderr.read() => log.write(&masks[1].pass(piece)),

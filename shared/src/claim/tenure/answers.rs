@@ -3,7 +3,7 @@
 use crate::clock::Now;
 use crate::records::{AttemptEnd, Running, TaskOutcome};
 
-use super::super::{LeaseNews, Reply, retry_wait};
+use super::super::{LeaseNews, Reply, rerun_wait, retry_wait};
 use super::{Effect, RunEnd, Stage, Tenure, TenureOver, WorkAsk};
 
 impl Tenure {
@@ -80,7 +80,7 @@ impl Tenure {
                 self.lease.draft.running = None;
                 self.note_attempt(attempt, from, now, AttemptEnd::Interrupted, Some(why));
                 let interruptions = self.count(AttemptEnd::Interrupted);
-                self.stage = Stage::Pausing(now.at.after(retry_wait(interruptions + 1)));
+                self.stage = Stage::Pausing(now.at.after(rerun_wait(interruptions)));
                 if self.release || self.lost {
                     self.next(now);
                 }
