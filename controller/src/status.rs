@@ -31,9 +31,7 @@ pub async fn command(parts: &Parts, args: &StatusArgs) -> Result<Exit> {
     #[cfg(feature = "ec2")]
     cap::keep(parts, &snapshot).await?;
     let spent = match args.cost {
-        true => {
-            Some(report::spent(parts, observer.job(), &observer.job().agents().await?, parts.clock.now().wall).await?)
-        }
+        true => Some(report::spent(parts, observer.job(), &snapshot, parts.clock.now().wall).await?),
         // What dayfly cost found last lies in the bucket.
         false if snapshot.state == JobState::Over => report::noted(observer.job()).await?,
         false => None,
@@ -160,6 +158,7 @@ impl fmt::Display for StatusReport<'_> {
         }
         if let Some(spent) = &self.spent {
             writeln!(f, "cost     {spent}")?;
+            writeln!(f, "machines {}", spent.machine_time())?;
         }
         if let Some(link) = self.console.as_deref().filter(|_| snapshot.state == JobState::Over) {
             writeln!(f, "results  {link}")?;

@@ -55,7 +55,7 @@ pub async fn command(parts: &Parts, args: &WatchArgs) -> Result<Exit> {
     let first = observer.look().await?;
     let mut watcher = Watcher::new(parts);
     let (snapshot, ending) = watcher.follow(&mut observer, first, &mut stop).await?;
-    let dollars = watcher.view.dollars;
+    let spent = watcher.spent.take();
     drop(watcher);
     if !matches!(ending, Ending::Stopped) {
         bell::ring(parts, &args.notify, &format!("{job} is {}: {}", snapshot.state.word(), status::tally(&snapshot)))
@@ -67,7 +67,6 @@ pub async fn command(parts: &Parts, args: &WatchArgs) -> Result<Exit> {
         return Ok(if matches!(ending, Ending::Stopped) { Exit::Drained } else { exit(&snapshot) });
     }
     let console = parts.console(snapshot.settings.outputs(&job)).await;
-    let spent = dollars.map(|dollars| Spent { dollars: Some(dollars), ..Spent::default() });
     let now = parts.clock.now().wall;
     parts.output().result(&StatusReport { snapshot: &snapshot, now, shown: AGENT_LINES, console, spent });
     match ending {
@@ -101,6 +100,7 @@ struct Watcher<'a> {
     screen: Option<Screen>,
     view: View,
     next_bill: Moment,
+    spent: Option<Spent>,
     before: Option<Snapshot>,
     said: Option<String>,
 }
@@ -108,7 +108,8 @@ struct Watcher<'a> {
 impl<'a> Watcher<'a> {
     fn new(parts: &'a Parts) -> Self {
         let screen = (parts.output().live() && !parts.output().json).then(Screen::enter);
-        Self { parts, screen, view: View::default(), next_bill: parts.clock.now().at, before: None, said: None }
+        let (view, next_bill) = (View::default(), parts.clock.now().at);
+        Self { parts, screen, view, next_bill, spent: None, before: None, said: None }
     }
 
     async fn follow(
@@ -158,8 +159,9 @@ impl<'a> Watcher<'a> {
         #[cfg(feature = "ec2")]
         cap::keep(self.parts, snapshot).await?;
         if snapshot.agents.iter().any(|agent| agent.instance_id.is_some()) {
-            let agents = observer.job().agents().await?;
-            self.view.dollars = report::spent(self.parts, observer.job(), &agents, now.wall).await?.dollars;
+            let spent = report::spent(self.parts, observer.job(), snapshot, now.wall).await?;
+            self.view.dollars = spent.dollars;
+            self.spent = Some(spent).filter(|spent| spent.dollars.is_some());
         }
         Ok(())
     }
