@@ -163,7 +163,7 @@ impl fmt::Display for ControlReport {
                 }
                 ControlState::Cancelled => "may run again; its agents have ended: dayfly launch starts new ones",
                 _ if self.live_agents == Some(0) => {
-                    "may run again; no agent waits for it any more (those of a suspended job end after ten minutes): dayfly \
+                    "may run again; no agent waits for it any more (those of a suspended job wait for some minutes): dayfly \
                      launch starts new ones"
                 }
                 _ => "runs again: agents see it within a heartbeat, a third of a lease",

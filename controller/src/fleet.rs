@@ -4,6 +4,8 @@
 mod local;
 mod process;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use dayfly_shared::job::Location;
 use serde::Serialize;
@@ -23,6 +25,8 @@ pub struct Order {
     pub slots: Option<u32>,
     /// Whether they stay when the job is over.
     pub linger: bool,
+    /// How long they wait for somebody to resume a suspended job; none: their own default.
+    pub suspended_wait: Option<Duration>,
 }
 
 /// Whether a member is there.

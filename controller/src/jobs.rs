@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::cli::JobsArgs;
 use crate::endpoint::{BucketDirectory, Buckets as _};
 use crate::failure::{Failure, Result};
+use crate::gist;
 use crate::human;
 use crate::parts::{Parts, Patience};
 use crate::settings::Place;
@@ -148,7 +149,7 @@ impl fmt::Display for JobsReport {
                 write!(f, ", {} given up", human::thousands(line.failed))?;
             }
             if let Some(why) = line.why.as_ref().filter(|_| !matches!(line.state, "open" | "over")) {
-                write!(f, " ({why})")?;
+                write!(f, " ({})", gist::told(why))?;
             }
             writeln!(f)?;
         }

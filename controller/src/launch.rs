@@ -47,9 +47,10 @@ pub async fn command(parts: &Parts, args: &LaunchArgs) -> Result<Exit> {
         Ground::Here => {}
     }
     let mut crew = Crew::assemble(parts, &job, &args.agents).await?;
-    let agents = crew.launch(parts, &args.agents).await?;
     // Agents of a folder need its endpoint, which is here.
-    if matches!(parts.settings.place, Place::Local(_)) || args.wait {
+    let stays = matches!(parts.settings.place, Place::Local(_)) || args.wait;
+    let agents = crew.launch(parts, &args.agents, stays).await?;
+    if stays {
         let outcome = crew.stay(parts, &mut observer).await;
         crew.dismiss().await;
         let (snapshot, exit) = outcome?;

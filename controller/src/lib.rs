@@ -24,6 +24,7 @@ mod control;
 mod describe;
 mod doctor;
 mod fetch;
+mod gist;
 mod host;
 mod jobs;
 mod launch;

@@ -135,6 +135,7 @@ impl Observer {
         Ok(Snapshot {
             job: self.job.location.clone(),
             state: JobState::of(control.as_ref(), over, live > 0 || running.iter().any(|r| r.holds())),
+            told: control.as_ref().map(|c| c.state).unwrap_or_default(),
             why: control.as_ref().and_then(|c| c.why.clone()),
             told_by: control.as_ref().and_then(|c| c.by.clone()),
             told_at: control.as_ref().and_then(|c| c.at),

@@ -85,7 +85,7 @@ pub async fn command(parts: &Parts, args: &RunArgs) -> Result<Exit> {
             }
             Ground::Here => {
                 let mut crew = Crew::assemble(parts, &job, &args.agents).await?;
-                let outcome = match crew.launch(parts, &args.agents).await {
+                let outcome = match crew.launch(parts, &args.agents, true).await {
                     Ok(_) => crew.stay(parts, observer).await,
                     Err(failure) => Err(failure),
                 };

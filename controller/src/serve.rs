@@ -54,7 +54,12 @@ impl Service {
     /// # Errors
     /// A folder that is not there, a port that something else uses.
     pub async fn start(parts: &Parts, dir: &Path, port: Option<u16>) -> Result<Self> {
-        let meta = fs::metadata(dir).map_err(|e| Failure::io("serving", dir, &e))?;
+        let meta = fs::metadata(dir).map_err(|e| match e.kind() {
+            // Not made by itself: a typing error would be served, empty.
+            io::ErrorKind::NotFound => Failure::new(format!("there is no folder {}", dir.display()))
+                .fix(format!("make it (mkdir -p {}), or correct the path", dir.display())),
+            _ => Failure::io("serving", dir, &e),
+        })?;
         if !meta.is_dir() {
             return Err(Failure::new(format!("{} is not a folder", dir.display())).fix("name a folder of buckets"));
         }

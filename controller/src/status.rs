@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 use crate::cap;
 use crate::cli::StatusArgs;
 use crate::failure::Result;
+use crate::gist::{self, Gist};
 use crate::human;
 use crate::notices;
 use crate::observe::{JobState, Observer, Snapshot};
@@ -31,9 +32,7 @@ pub async fn command(parts: &Parts, args: &StatusArgs) -> Result<Exit> {
     #[cfg(feature = "ec2")]
     cap::keep(parts, &snapshot).await?;
     let spent = match args.cost {
-        true => {
-            Some(report::spent(parts, observer.job(), &observer.job().agents().await?, parts.clock.now().wall).await?)
-        }
+        true => Some(report::spent(parts, observer.job(), &snapshot, parts.clock.now().wall).await?),
         // What dayfly cost found last lies in the bucket.
         false if snapshot.state == JobState::Over => report::noted(observer.job()).await?,
         false => None,
@@ -114,14 +113,18 @@ pub fn state(snapshot: &Snapshot) -> String {
         JobState::Over if snapshot.tasks.failed > 0 => text += ", and some tasks were given up (dayfly retry)",
         JobState::Paused | JobState::Suspended | JobState::Draining | JobState::Cancelled => {
             if let Some(why) = &snapshot.why {
-                text += &format!(": {why}");
+                text += &format!(": {}", gist::told(why));
             }
             if let Some(by) = &snapshot.told_by {
                 text += &format!(" (by {by})");
             }
             text += "; to go on: dayfly resume";
-            if snapshot.state == JobState::Suspended {
-                text += " (until then agents wait, ten minutes at most)";
+            match snapshot.live_agents() {
+                0 => text += " and dayfly launch",
+                _ if snapshot.state == JobState::Suspended => {
+                    text += " (until then agents wait, ten minutes at most)";
+                }
+                _ => {}
             }
         }
         JobState::Running | JobState::Over => {}
@@ -160,6 +163,7 @@ impl fmt::Display for StatusReport<'_> {
         }
         if let Some(spent) = &self.spent {
             writeln!(f, "cost     {spent}")?;
+            writeln!(f, "machines {}", spent.machine_time())?;
         }
         if let Some(link) = self.console.as_deref().filter(|_| snapshot.state == JobState::Over) {
             writeln!(f, "results  {link}")?;
@@ -210,7 +214,7 @@ impl StatusReport<'_> {
         for agent in agents.iter().take(self.shown) {
             write!(f, "  {}  {}", agent.agent, agent.doing())?;
             if let Some(why) = &agent.why {
-                write!(f, " ({why})")?;
+                write!(f, " ({})", gist::told(why))?;
             }
             if let Some(engine) = &agent.engine {
                 write!(f, ", {engine}")?;
@@ -233,10 +237,14 @@ impl StatusReport<'_> {
     fn given_up(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let given_up = &self.snapshot.given_up;
         if !given_up.is_empty() {
-            writeln!(f, "given up (dayfly retry puts them back on the list)")?;
+            writeln!(
+                f,
+                "given up (dayfly logs --failed has what they wrote, dayfly retry puts them back on the list)"
+            )?;
         }
         for letter in given_up.iter().take(self.shown) {
-            write!(f, "  {}  after {}: {}", letter.name, human::count(letter.attempts, "attempt"), letter.error)?;
+            let (attempts, gist) = (human::count(letter.attempts, "attempt"), Gist::of(&letter.error));
+            write!(f, "  {}  after {attempts}: {gist}", letter.name)?;
             if let Some(log) = &letter.log {
                 write!(f, " (log: s3://{}/{log})", self.snapshot.job.bucket())?;
             }

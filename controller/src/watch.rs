@@ -1,6 +1,7 @@
 //! `dayfly watch`: follows a job until it is over. It reads the bucket alone, so it can watch from anywhere.
 
 mod bell;
+mod display;
 mod news;
 mod screen;
 mod view;
@@ -8,25 +9,26 @@ mod web;
 
 use std::time::Duration;
 
-use dayfly_shared::clock::{Moment, Timestamp};
+use dayfly_shared::clock::Moment;
 use dayfly_shared::exit::Exit;
 
 #[cfg(feature = "ec2")]
 use crate::cap;
 use crate::cli::WatchArgs;
 use crate::failure::Result;
-use crate::human;
 use crate::notices;
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
-use crate::progress::Lines;
 use crate::report::{self, Spent};
 use crate::status::{self, StatusReport};
 use crate::stop::Stop;
 
+use display::line;
 use news::{Event, Standing};
 use screen::Screen;
 use view::View;
+
+pub use display::Display;
 
 /// Between two looks at a small job: what a person takes for at once.
 const SOON: Duration = Duration::from_secs(1);
@@ -55,7 +57,7 @@ pub async fn command(parts: &Parts, args: &WatchArgs) -> Result<Exit> {
     let first = observer.look().await?;
     let mut watcher = Watcher::new(parts);
     let (snapshot, ending) = watcher.follow(&mut observer, first, &mut stop).await?;
-    let dollars = watcher.view.dollars;
+    let spent = watcher.spent.take();
     drop(watcher);
     if !matches!(ending, Ending::Stopped) {
         bell::ring(parts, &args.notify, &format!("{job} is {}: {}", snapshot.state.word(), status::tally(&snapshot)))
@@ -67,7 +69,6 @@ pub async fn command(parts: &Parts, args: &WatchArgs) -> Result<Exit> {
         return Ok(if matches!(ending, Ending::Stopped) { Exit::Drained } else { exit(&snapshot) });
     }
     let console = parts.console(snapshot.settings.outputs(&job)).await;
-    let spent = dollars.map(|dollars| Spent { dollars: Some(dollars), ..Spent::default() });
     let now = parts.clock.now().wall;
     parts.output().result(&StatusReport { snapshot: &snapshot, now, shown: AGENT_LINES, console, spent });
     match ending {
@@ -101,6 +102,7 @@ struct Watcher<'a> {
     screen: Option<Screen>,
     view: View,
     next_bill: Moment,
+    spent: Option<Spent>,
     before: Option<Snapshot>,
     said: Option<String>,
 }
@@ -108,7 +110,8 @@ struct Watcher<'a> {
 impl<'a> Watcher<'a> {
     fn new(parts: &'a Parts) -> Self {
         let screen = (parts.output().live() && !parts.output().json).then(Screen::enter);
-        Self { parts, screen, view: View::default(), next_bill: parts.clock.now().at, before: None, said: None }
+        let (view, next_bill) = (View::default(), parts.clock.now().at);
+        Self { parts, screen, view, next_bill, spent: None, before: None, said: None }
     }
 
     async fn follow(
@@ -158,8 +161,9 @@ impl<'a> Watcher<'a> {
         #[cfg(feature = "ec2")]
         cap::keep(self.parts, snapshot).await?;
         if snapshot.agents.iter().any(|agent| agent.instance_id.is_some()) {
-            let agents = observer.job().agents().await?;
-            self.view.dollars = report::spent(self.parts, observer.job(), &agents, now.wall).await?.dollars;
+            let spent = report::spent(self.parts, observer.job(), snapshot, now.wall).await?;
+            self.view.dollars = spent.dollars;
+            self.spent = Some(spent).filter(|spent| spent.dollars.is_some());
         }
         Ok(())
     }
@@ -185,7 +189,7 @@ impl<'a> Watcher<'a> {
             }
             if self.is_news(snapshot) {
                 let cost = self.view.dollars.map(|dollars| format!("; ${dollars:.2} so far")).unwrap_or_default();
-                output.note(format!("{} {}{cost}", &time[11..19], line(snapshot)));
+                output.note(format!("{} {}{cost}", &time[11..19], line(snapshot, &status::state(snapshot))));
             }
         }
         self.before = Some(snapshot.clone());
@@ -231,87 +235,4 @@ pub fn exit(snapshot: &Snapshot) -> Exit {
 fn wait(snapshot: &Snapshot) -> Duration {
     let pages = u32::try_from(snapshot.chunks_closed / 1000).unwrap_or(u32::MAX);
     SOON + PER_PAGE.saturating_mul(pages)
-}
-
-/// A display that moves, or lines that follow each other.
-pub struct Display {
-    live: Option<Lines>,
-    said: Option<String>,
-}
-
-impl Display {
-    /// Live where somebody watches.
-    pub fn new(parts: &Parts) -> Self {
-        let live = parts.output().live();
-        Self { live: live.then(Lines::new), said: None }
-    }
-
-    /// Shows how the job goes now.
-    pub fn show(&mut self, parts: &Parts, snapshot: &Snapshot) {
-        let now = parts.clock.now().wall;
-        if let Some(lines) = &mut self.live {
-            lines.show(&screen(snapshot, now));
-            return;
-        }
-        if is_news(&mut self.said, snapshot) {
-            parts.output().note(format!("{} {}", &now.to_string()[11..19], line(snapshot)));
-        }
-    }
-
-    /// Takes the display off the screen.
-    pub fn clear(&mut self) {
-        if let Some(lines) = &mut self.live {
-            lines.clear();
-        }
-    }
-}
-
-fn line(snapshot: &Snapshot) -> String {
-    let mut text = status::tally(snapshot);
-    if let Some(pace) = status::pace(snapshot) {
-        text += &format!("; {pace}");
-    }
-    match snapshot.state {
-        JobState::Running => text += &format!("; {} at work", human::count(snapshot.live_agents(), "agent")),
-        _ => text += &format!("; {}", status::state(snapshot)),
-    }
-    text
-}
-
-/// The live display: where the job is, then a line for each agent at work.
-fn screen(snapshot: &Snapshot, now: Timestamp) -> Vec<String> {
-    /// Of characters that stand for all tasks.
-    const BAR: u64 = 30;
-    let part = |n: u64| (n * BAR).checked_div(snapshot.tasks.total).unwrap_or(BAR);
-    let (done, failed) = (part(snapshot.tasks.done), part(snapshot.tasks.failed));
-    let bar: String = (0..BAR)
-        .map(|n| {
-            if n < done {
-                '█'
-            } else if n < done + failed {
-                '✗'
-            } else {
-                '░'
-            }
-        })
-        .collect();
-    let mut lines = vec![format!("{}  {}", snapshot.job, status::state(snapshot))];
-    lines.push(format!("{bar} {}", line(snapshot)));
-    for agent in snapshot.agents.iter().filter(|a| a.live).take(AGENT_LINES) {
-        let mut text = format!("  {}  {}, {} done", agent.agent, agent.doing(), human::thousands(agent.done));
-        for lease in snapshot.running.iter().filter(|r| r.agent == agent.agent && r.holds()) {
-            if let Some(name) = &lease.name {
-                text += &format!("  {name} {}", human::duration(now.since(lease.since)));
-            }
-        }
-        lines.push(text);
-    }
-    let more = snapshot.live_agents().saturating_sub(AGENT_LINES as u64);
-    if more > 0 {
-        lines.push(format!("  … and {} more", human::count(more, "agent")));
-    }
-    for letter in snapshot.given_up.iter().rev().take(3) {
-        lines.push(format!("  given up: {}: {}", letter.name, letter.error));
-    }
-    lines
 }

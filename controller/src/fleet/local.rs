@@ -80,6 +80,9 @@ impl LocalFleet {
             words.extend(["--slots".to_owned(), slots.to_string()]);
         }
         words.extend(["--work-dir".to_owned(), work.display().to_string()]);
+        if let Some(wait) = order.suspended_wait {
+            words.extend(["--suspended-wait".to_owned(), wait.as_secs().to_string()]);
+        }
         if order.linger {
             words.push("--linger".to_owned());
         }
@@ -269,7 +272,7 @@ mod tests {
     }
 
     fn order(count: u32) -> Order {
-        Order { job: "s3://bucket/a/job".parse().unwrap(), count, slots: Some(2), linger: true }
+        Order { job: "s3://bucket/a/job".parse().unwrap(), count, slots: Some(2), linger: true, suspended_wait: None }
     }
 
     /// Waits for the child itself, not for a time.

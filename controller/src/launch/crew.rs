@@ -6,10 +6,12 @@ use std::time::Duration;
 use dayfly_shared::clock::Moment;
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
+use dayfly_shared::records::ControlState;
 
 use crate::cli::AgentsArgs;
 use crate::failure::{Failure, Result};
 use crate::fleet::{Ending, Fleet, LocalFleet, LocalSettings, Member, MemberState, Order};
+use crate::gist;
 use crate::human;
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::Parts;
@@ -20,6 +22,11 @@ use crate::watch::{self, Display};
 
 /// How often the agents are counted and the job is looked at.
 const TICK: Duration = Duration::from_millis(500);
+/// Somebody is told at once that a job is suspended, and to start again costs nothing here: agents that are stayed with
+/// wait less for `dayfly resume` than machines do.
+const SUSPENDED_WAIT: Duration = Duration::from_mins(1);
+/// In the environment, for agents too: how long they wait, in seconds.
+const WAIT_VARIABLE: &str = "DAYFLY_SUSPENDED_WAIT";
 /// The agent program beside this one.
 const PROGRAM: &str = "dayfly-agent";
 
@@ -31,6 +38,7 @@ pub struct Crew {
     drain_time: Duration,
     stop: Stop,
     launched: Vec<String>,
+    linger: bool,
 }
 
 /// How far a person has asked for an end.
@@ -78,20 +86,27 @@ impl Crew {
             drain_time: args.drain_time,
             stop,
             launched: Vec::new(),
+            linger: args.linger,
         })
     }
 
-    /// Starts agents.
+    /// Starts agents; `stays` says whether somebody stays with them.
     ///
     /// # Errors
     /// A program that does not start.
-    pub async fn launch(&mut self, parts: &Parts, args: &AgentsArgs) -> Result<Vec<Member>> {
+    pub async fn launch(&mut self, parts: &Parts, args: &AgentsArgs, stays: bool) -> Result<Vec<Member>> {
         let before = self.running().await?.len() as u64;
         if before > 0 {
             let count = human::count(before, "agent");
             parts.output().note(format!("{count} of an earlier launch still at work; more join"));
         }
-        let order = Order { job: self.job.clone(), count: args.count, slots: args.slots, linger: args.linger };
+        let order = Order {
+            job: self.job.clone(),
+            count: args.count,
+            slots: args.slots,
+            linger: args.linger,
+            suspended_wait: (stays && asked_wait().is_none()).then_some(SUSPENDED_WAIT),
+        };
         let members = self.fleet.launch(&order).await?;
         self.launched.extend(members.iter().map(|m| m.name.clone()));
         Ok(members)
@@ -107,8 +122,9 @@ impl Crew {
     /// # Errors
     /// Agents that ended though there is work, a store that refuses.
     pub async fn stay(&mut self, parts: &Parts, observer: &mut Observer) -> Result<(Snapshot, Exit)> {
-        let mut display = Display::new(parts);
+        let mut display = Display::new(parts, asked_wait().unwrap_or(SUSPENDED_WAIT));
         let mut asked = Asked::No;
+        let mut released = false;
         loop {
             let running = self.running().await?;
             let snapshot = match observer.look().await {
@@ -119,7 +135,15 @@ impl Crew {
                     return Err(failure.left(left));
                 }
             };
-            display.show(parts, &snapshot);
+            let starting =
+                (!running.is_empty()).then(|| format!("{} starting", human::count(running.len() as u64, "agent")));
+            display.show(parts, &snapshot, starting);
+            if self.is_in_vain(&snapshot) && !released {
+                released = true;
+                for member in running.iter().filter(|member| self.launched.contains(&member.name)) {
+                    self.fleet.stop(member, Ending::Drain).await?;
+                }
+            }
             if let Asked::Drain(until) = asked
                 && parts.clock.now().at >= until
             {
@@ -127,7 +151,7 @@ impl Crew {
             }
             if running.is_empty() || matches!(asked, Asked::GivenUp) {
                 display.clear();
-                let exit = self.verdict(&snapshot, &asked, &running).await?;
+                let exit = self.verdict(parts, &snapshot, &asked, &running).await?;
                 return Ok((snapshot, exit));
             }
             tokio::select! {
@@ -139,6 +163,12 @@ impl Crew {
                 }
             }
         }
+    }
+
+    /// Whether agents wait for a word to go on with a job that is over.
+    fn is_in_vain(&self, snapshot: &Snapshot) -> bool {
+        let held = matches!(snapshot.told, ControlState::Paused | ControlState::Suspended);
+        snapshot.state == JobState::Over && held && !self.linger
     }
 
     async fn end(&self, parts: &Parts, asked: Asked, running: &[Member]) -> Result<Asked> {
@@ -164,7 +194,7 @@ impl Crew {
     }
 
     /// What the end of the agents means.
-    async fn verdict(&self, snapshot: &Snapshot, asked: &Asked, running: &[Member]) -> Result<Exit> {
+    async fn verdict(&self, parts: &Parts, snapshot: &Snapshot, asked: &Asked, running: &[Member]) -> Result<Exit> {
         if !running.is_empty() {
             let logs: Vec<&str> = running.iter().map(|m| m.log.as_str()).collect();
             let count = human::count(running.len() as u64, "agent");
@@ -195,6 +225,14 @@ impl Crew {
             })
             .collect();
         let left = format!("{} to do", human::count(snapshot.left(), "task"));
+        if bad.is_empty() && snapshot.state == JobState::Suspended {
+            let why = gist::told(snapshot.why.as_deref().unwrap_or("no reason was given"));
+            let (resume, launch) =
+                (parts.settings.command("resume", &self.job), parts.settings.command("launch", &self.job));
+            return Err(Failure::new(format!("the job is suspended: {why}"))
+                .left(format!("{left}, and nobody resumed it, so its agents ended"))
+                .fix(format!("mend it, then: {resume}, and {launch}; or seed another job in a new place")));
+        }
         if bad.is_empty() {
             let failure = Failure::new("all agents ended before the job was over").left(left);
             return Err(failure.fix("dayfly status tells what is left; dayfly launch goes on"));
@@ -210,6 +248,11 @@ impl Crew {
             service.stop().await;
         }
     }
+}
+
+/// How long agents of a suspended job are to wait, where the environment says so.
+fn asked_wait() -> Option<Duration> {
+    std::env::var(WAIT_VARIABLE).ok()?.parse().ok().map(Duration::from_secs)
 }
 
 /// The agent program: the one named, the one beside this one, or the one on the path.

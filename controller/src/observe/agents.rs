@@ -42,6 +42,8 @@ pub struct AgentNow {
     pub market: Option<String>,
     /// When it started, by its own clock.
     pub born: Timestamp,
+    /// When it wrote its record, by its own clock.
+    pub last_seen: Timestamp,
     /// The names of the tasks in hand.
     pub tasks: Vec<String>,
     /// Tasks it runs at once.
@@ -99,6 +101,7 @@ fn now(record: AgentRecord, age: Option<Duration>, silent: Duration) -> AgentNow
         zone: record.machine.zone,
         market: record.machine.market,
         born: record.born,
+        last_seen: record.last_seen,
         slots: record.slots,
         running: record.running.len() as u64,
         tasks: record.running.into_iter().map(|running| running.name).collect(),
@@ -122,6 +125,12 @@ impl AgentNow {
             Some(engine) => format!("{engine}, {place}"),
             None => place,
         }
+    }
+
+    /// How long it is, or was, there: until now where it lives, else until it wrote its record last.
+    pub fn age(&self) -> Duration {
+        let since = self.seen_seconds_ago.filter(|_| self.live).map_or(Duration::ZERO, Duration::from_secs);
+        self.last_seen.since(self.born) + since
     }
 
     /// What it is doing, in a word.

@@ -106,6 +106,9 @@ pub struct Snapshot {
     pub job: Location,
     /// Where it is in its life.
     pub state: JobState,
+    /// What agents are told, whatever has become of the job.
+    #[serde(skip)]
+    pub told: ControlState,
     /// Why it is paused, suspended or cancelled.
     pub why: Option<String>,
     /// Who said so.

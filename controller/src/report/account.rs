@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::clock::Timestamp;
-use dayfly_shared::records::AgentRecord;
 #[cfg(feature = "ec2")]
 use dayfly_shared::store::ListQuery;
 use serde::Serialize;
@@ -15,6 +15,8 @@ use crate::cloud::{self, Cloud};
 #[cfg(feature = "ec2")]
 use crate::cost::Bill;
 use crate::failure::Result;
+use crate::human;
+use crate::observe::{AgentNow, Snapshot};
 use crate::parts::Parts;
 
 /// Machines of one type and market.
@@ -26,8 +28,8 @@ pub struct Pool {
     pub market: Option<String>,
     /// How many.
     pub machines: u64,
-    /// Their time together.
-    pub seconds: u64,
+    /// Their time together, in seconds; none where that of all is unknown.
+    pub seconds: Option<f64>,
     /// What they cost, where prices are known.
     pub dollars: Option<f64>,
 }
@@ -37,26 +39,37 @@ pub struct Pool {
 pub struct Spent {
     /// Machines by type and market.
     pub pools: Vec<Pool>,
+    /// The time of all machines together, in seconds; none as long as no agent has reported.
+    pub seconds: Option<f64>,
     /// Dollars in all, as far as they are known.
     pub dollars: Option<f64>,
     /// Of these, requests to the store.
     pub requests_dollars: Option<f64>,
     /// What is not in it, and why.
     pub notes: Vec<String>,
+    /// Whether AWS was asked, which is not to be done at every look.
+    #[serde(skip)]
+    pub asked: bool,
 }
 
 type Pools = BTreeMap<(Option<String>, Option<String>), Pool>;
 
-fn add(pools: &mut Pools, kind: Option<String>, market: Option<String>, seconds: u64, dollars: Option<f64>) {
+fn add(pools: &mut Pools, kind: Option<String>, market: Option<String>, seconds: Option<f64>, dollars: Option<f64>) {
     let pool = pools.entry((kind.clone(), market.clone())).or_insert_with(|| Pool {
         instance_type: kind,
         market,
         ..Pool::default()
     });
     pool.machines += 1;
-    pool.seconds += seconds;
-    if let Some(dollars) = dollars {
-        pool.dollars = Some(pool.dollars.unwrap_or_default() + dollars);
+    pool.seconds = sum(pool.seconds, seconds);
+    pool.dollars = sum(pool.dollars, dollars);
+}
+
+/// Of what is known.
+fn sum(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one + other),
+        (one, other) => one.or(other),
     }
 }
 
@@ -64,19 +77,17 @@ fn add(pools: &mut Pools, kind: Option<String>, market: Option<String>, seconds:
 ///
 /// # Errors
 /// A store that refuses. A service that does not tell prices leaves them unknown.
-pub async fn spent(parts: &Parts, job: &JobBucket, agents: &[AgentRecord], now: Timestamp) -> Result<Spent> {
+pub async fn spent(parts: &Parts, job: &JobBucket, snapshot: &Snapshot, now: Timestamp) -> Result<Spent> {
     let mut pools = Pools::new();
     let mut spent = Spent::default();
+    let agents = &snapshot.agents;
     let bill = bill(parts, job, agents, now, &mut pools, &mut spent).await?;
-    for agent in agents {
-        let machine = &agent.machine;
-        if bill && machine.instance_id.is_some() {
-            continue;
-        }
-        let seconds = agent.last_seen.since(agent.born).as_secs();
-        add(&mut pools, machine.instance_type.clone(), machine.market.clone(), seconds, None);
+    for agent in agents.iter().filter(|agent| !bill || agent.instance_id.is_none()) {
+        let seconds = Some(agent.age().as_secs_f64());
+        add(&mut pools, agent.instance_type.clone(), agent.market.clone(), seconds, None);
     }
     spent.pools = pools.into_values().collect();
+    spent.seconds = spent.pools.iter().fold(None, |all, pool| sum(all, pool.seconds));
     if spent.dollars.is_none()
         && let Some(noted) = noted(job).await?
     {
@@ -94,11 +105,22 @@ pub async fn spent(parts: &Parts, job: &JobBucket, agents: &[AgentRecord], now: 
 pub async fn noted(job: &JobBucket) -> Result<Option<Spent>> {
     let Some(cost) = job.summary().await?.and_then(|summary| summary.cost) else { return Ok(None) };
     Ok(Some(Spent {
-        pools: Vec::new(),
+        seconds: Some(cost.machine_seconds as f64),
         dollars: Some(cost.dollars),
         requests_dollars: Some(cost.requests),
         notes: vec![format!("as of {}, by dayfly cost", cost.at)],
+        ..Spent::default()
     }))
+}
+
+impl Spent {
+    /// How long machines were there, in words.
+    pub fn machine_time(&self) -> String {
+        match self.seconds {
+            Some(seconds) => format!("{} together", human::duration(Duration::from_secs_f64(seconds))),
+            None => "their time is not known yet: no agent has reported".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Spent {
@@ -123,15 +145,16 @@ impl fmt::Display for Spent {
 async fn bill(
     parts: &Parts,
     job: &JobBucket,
-    agents: &[AgentRecord],
+    agents: &[AgentNow],
     now: Timestamp,
     pools: &mut Pools,
     spent: &mut Spent,
 ) -> Result<bool> {
-    let on_ec2 = agents.iter().any(|agent| agent.machine.instance_id.is_some());
+    let on_ec2 = agents.iter().any(|agent| agent.instance_id.is_some());
     if !on_ec2 && job.store().list(&ListQuery::under(job.keys.launches())).await?.entries.is_empty() {
         return Ok(false);
     }
+    spent.asked = true;
     let drawn = async {
         let deployment = cloud::find(parts, &job.location).await?;
         let cloud = Cloud::connect_in(parts, deployment.as_ref().map(|d| d.region.as_str())).await?;
@@ -151,13 +174,19 @@ async fn bill(
     spent.notes.extend(bill.notes.iter().cloned());
     for line in bill.machines {
         let market = line.stay.market.map(|market| market.word().to_owned());
-        add(pools, line.stay.instance_type, market, line.seconds.unwrap_or(0), Some(line.charge.dollars));
+        add(
+            pools,
+            line.stay.instance_type,
+            market,
+            line.seconds.map(|seconds| seconds as f64),
+            Some(line.charge.dollars),
+        );
     }
     Ok(true)
 }
 
 /// Without machines on EC2 there is no bill.
 #[cfg(not(feature = "ec2"))]
-async fn bill(_: &Parts, _: &JobBucket, _: &[AgentRecord], _: Timestamp, _: &mut Pools, _: &mut Spent) -> Result<bool> {
+async fn bill(_: &Parts, _: &JobBucket, _: &[AgentNow], _: Timestamp, _: &mut Pools, _: &mut Spent) -> Result<bool> {
     Ok(false)
 }

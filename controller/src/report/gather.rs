@@ -61,7 +61,7 @@ impl<'a> Gathered<'a> {
     /// # Errors
     /// A store that refuses.
     pub async fn spent(&self, parts: &Parts) -> Result<Spent> {
-        account::spent(parts, self.observer.job(), &self.agents, self.now).await
+        account::spent(parts, self.observer.job(), &self.snapshot, self.now).await
     }
 
     /// What there is to tell of it.

@@ -21,6 +21,8 @@ use crate::watch::{self, Display};
 const TICK: Duration = Duration::from_secs(1);
 /// Between two looks at the machines: EC2's list costs nothing, and is throttled per account.
 const ROUND: Duration = Duration::from_secs(20);
+/// How long agents of a suspended job wait, unless their image says otherwise: the agent's own default.
+const SUSPENDED_WAIT: Duration = Duration::from_mins(10);
 /// How long machines may take to be gone after the job's end: a power-off and EC2's own minute, twice over.
 const GOODBYE: Duration = Duration::from_mins(5);
 
@@ -30,14 +32,15 @@ const GOODBYE: Duration = Duration::from_mins(5);
 /// Machines that all ended before the job was over, a store that refuses.
 pub async fn stay(parts: &Parts, cloud: &Cloud, launch: &Launch, observer: &mut Observer) -> Result<(Snapshot, Exit)> {
     let mut stop = Stop::listen()?;
-    let mut display = Display::new(parts);
+    let mut display = Display::new(parts, SUSPENDED_WAIT);
     let mut next_round = parts.clock.now().at.after(ROUND);
     loop {
         let snapshot = observer.look().await.map_err(|failure| {
             display.clear();
             failure.left("the machines go on by themselves")
         })?;
-        display.show(parts, &snapshot);
+        let starting = snapshot.agents.is_empty().then(|| "machines are starting".to_owned());
+        display.show(parts, &snapshot, starting);
         let drained = snapshot.state == JobState::Draining && snapshot.live_agents() == 0;
         if drained || matches!(snapshot.state, JobState::Over | JobState::Cancelled) {
             display.clear();

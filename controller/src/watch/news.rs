@@ -6,6 +6,7 @@ use std::fmt;
 use dayfly_shared::ids::{AgentId, ChunkId};
 use serde::Serialize;
 
+use crate::gist::{self, Gist};
 use crate::human;
 use crate::observe::{AgentNow, GivenUp, Snapshot};
 
@@ -61,21 +62,21 @@ pub struct Standing {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::State { state, why: Some(why) } => write!(f, "the job is {state}: {why}"),
+            Event::State { state, why: Some(why) } => write!(f, "the job is {state}: {}", gist::told(why)),
             Event::State { state, why: None } => write!(f, "the job is {state}"),
             Event::AgentCame(agent) => {
                 let slots = human::count(agent.slots.into(), "slot");
                 write!(f, "agent {} came, {slots}, on {}", agent.agent, agent.place())
             }
-            Event::AgentLeft { agent, how, why: Some(why) } => write!(f, "agent {agent} is {how}: {why}"),
+            Event::AgentLeft { agent, how, why: Some(why) } => write!(f, "agent {agent} is {how}: {}", gist::told(why)),
             Event::AgentLeft { agent, how, why: None } => write!(f, "agent {agent} is {how}"),
             Event::TakenOver { chunk, name, agent, epoch } => {
                 let what = name.clone().unwrap_or_else(|| format!("chunk {chunk}"));
                 write!(f, "{what} was taken over by {agent}, its holder number {epoch}")
             }
             Event::GivenUp(letter) => {
-                let error = letter.error.lines().next().unwrap_or_default();
-                write!(f, "given up after {}: {}: {error}", human::count(letter.attempts, "attempt"), letter.name)
+                let (attempts, gist) = (human::count(letter.attempts, "attempt"), Gist::of(&letter.error));
+                write!(f, "given up after {attempts}: {}: {gist}", letter.name)
             }
             Event::Status(standing) => write!(f, "{}", crate::status::tally(&standing.snapshot)),
         }

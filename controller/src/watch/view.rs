@@ -2,6 +2,7 @@
 
 use dayfly_shared::clock::Timestamp;
 
+use crate::gist::Gist;
 use crate::human;
 use crate::observe::{AgentNow, Snapshot};
 use crate::status;
@@ -34,8 +35,7 @@ impl View {
             let mut letters: Vec<_> = snapshot.given_up.iter().collect();
             letters.sort_by_key(|letter| letter.at);
             for letter in letters.iter().rev().take(shown) {
-                let error = letter.error.lines().next().unwrap_or_default();
-                lines.push(format!("  {}  {error}", letter.name));
+                lines.push(format!("  {}  {}", letter.name, Gist::of(&letter.error)));
             }
         }
         lines.truncate(height.saturating_sub(1));

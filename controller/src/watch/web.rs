@@ -48,7 +48,8 @@ impl Live {
         let fresh = self.seen.as_ref().is_some_and(|(at, _)| now.since(*at) < LOOK);
         if !fresh {
             let gathered = Gathered::read(&self.parts, &mut self.observer).await?;
-            let billed = self.spent.take().filter(|(at, _)| now.since(*at) < BILL);
+            // What AWS would be asked again is kept for a while; the rest stands in what was read just now.
+            let billed = self.spent.take().filter(|(at, spent)| spent.asked && now.since(*at) < BILL);
             let (at, spent) = match billed {
                 Some(billed) => billed,
                 None => (now, gathered.spent(&self.parts).await?),

@@ -63,7 +63,10 @@ fn all_but_the_bucket_goes() {
         assert_eq!(aws.s3("PUT", "/made-by-setup/jobs/out3.dat", "an output").status, 200);
         crew.sets(&["teardown", PLACE]).await.expect(2, &["--yes"]);
         assert_eq!(left(aws).len(), 5, "it asks first");
-        crew.sets(&["teardown", PLACE, "--yes"]).await.expect(0, &["kept      bucket made-by-setup", "--bucket"]);
+        let ended = crew.sets(&["teardown", PLACE, "--yes"]).await;
+        ended.expect(0, &["kept      bucket made-by-setup", "--bucket"]);
+        assert_eq!(ended.said.matches("kept ").count(), 3, "each once: {}", ended.said);
+        assert_eq!(ended.said.matches("kept      bucket").count(), 1, "{}", ended.said);
         assert_eq!(left(aws), ["bucket"]);
         assert_eq!(aws.s3("GET", "/made-by-setup/jobs/out3.dat", "").body, "an output");
         assert_eq!(aws.bucket_policy("made-by-setup"), None);

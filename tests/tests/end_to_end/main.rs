@@ -19,5 +19,6 @@ mod programs;
 mod refusals;
 mod servers;
 mod settings;
+mod stays;
 mod tales;
 mod watching;

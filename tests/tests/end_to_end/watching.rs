@@ -1,5 +1,6 @@
 //! `dayfly watch`: on a terminal, as lines, as events.
 
+use dayfly_tests::programs::{JOB, file, inputs, seed};
 use dayfly_tests::terminal::Terminal;
 use dayfly_tests::{Layout, Rule, World, everywhere, on_endpoint};
 use hyper::Method;
@@ -119,6 +120,39 @@ on_endpoint! {
         })
         .await;
         check_left(world, &terminal);
+    }
+
+    /// Of a failure one line says what went wrong: the exception, and not where its traceback begins.
+    async fn what_a_program_died_of_is_said_in_a_line(world: &World) {
+        let script = "import sys\ndef load(name):\n    raise ValueError('no column price')\nload(sys.argv[1])\n";
+        let script = file(world, "load.py", script);
+        let folder = inputs(world, &[("a.csv", "1"), ("b.csv", "2")]);
+        let job = seed(world, &["--inputs", &folder, "--max-attempts", "1", "--", "python3", &script, "{input}"]).await;
+        let mut lines = world.start_dayfly(&["watch", JOB]);
+        world.until("it watches", async || lines.said().contains("0 of 2 done")).await;
+        let proxy = world.proxy(1).await;
+        let gate = proxy.hold(Rule::on(Method::GET).key_ends("/b.csv"));
+        let mut agents = ["one", "two"].map(|name| world.agent(&job.location, name).through(&proxy).start());
+        let end = "ValueError: no column price (the program ended with exit code 1)";
+        let line = format!("given up after 1 attempt: a.csv: {end}");
+        world.until("it is said", async || lines.said().contains(&line)).await;
+        if let Some(terminal) = Terminal::open(world, 60, 24) {
+            terminal.enter(&format!("dayfly watch {JOB}"));
+            world.until("the screen says it", async || {
+                let screen = terminal.screen();
+                screen.lines().any(|line| line.starts_with("  a.csv  ValueError: no column price (the prog"))
+            })
+            .await;
+        }
+        gate.open();
+        for agent in &mut agents {
+            agent.ended().await.expect(0, &[]);
+        }
+        lines.ended().await.expect(3, &[]);
+        let status = world.dayfly(&["status", JOB]).await;
+        status.expect(0, &[&format!("a.csv  after 1 attempt: {end} (log: s3://test-bucket/job/logs/")]);
+        assert!(!status.said.contains("Traceback"), "{}", status.said);
+        world.dayfly(&["describe", JOB, "a.csv"]).await.expect(0, &["Traceback", "line 3, in load", "ValueError"]);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use dayfly_shared::job::JobSettings;
 use dayfly_tests::browser::Browser;
 use dayfly_tests::{Kind, Layout, Rule, World, run};
 use hyper::Method;
@@ -71,5 +72,50 @@ fn the_report_as_it_grows() {
         server.signal(Signal::INT);
         server.ended().await.expect(0, &[]);
         job.finish(&[]).await;
+    });
+}
+
+/// Agents write their records seldom, at first once: what they have been there for is known all the same, and before that
+/// it is not said to be none.
+#[test]
+fn machine_time_as_soon_as_it_is_known() {
+    run(Kind::Endpoint, async |world: &World| {
+        let job = Layout::new(2).settings(Some(JobSettings::default())).unwatched().lay_out(world).await;
+        let mut server = world.start_dayfly(&["watch", &job.url(), "--web"]);
+        world.until("its address", async || server.said().contains("http://127.0.0.1:")).await;
+        let said = server.said();
+        let url = said.lines().find(|line| line.starts_with("http://")).expect("an address").to_owned();
+        let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let spent = || {
+            let data: Value = serde_json::from_str(&get(&address, "/data.json", &address).1).expect("JSON");
+            data["spent"].clone()
+        };
+        let first = spent();
+        assert!(first.as_object().is_some_and(|spent| spent.get("seconds") == Some(&Value::Null)), "{first}");
+        world
+            .dayfly(&["status", &job.url(), "--cost"])
+            .await
+            .expect(0, &["machines their time is not known yet: no agent has reported"]);
+        if let Some(browser) = Browser::find() {
+            let seen = browser.look(&url, &[]).await;
+            assert_eq!(seen["first"]["figures"]["machine-time"], "-", "{}", seen["first"]["figures"]);
+        }
+        let proxy = world.proxy(1).await;
+        let gate = proxy.hold(Rule::on(Method::GET).key_ends(".dat").and(|asked| asked.key.contains("/in")).times(1));
+        let mut agent = job.agent("one").through(&proxy).start();
+        world.held(&mut agent, &gate).await;
+        // Its first record is all that there is of it for as long as a lease is not to be renewed.
+        world
+            .until("a second of its time", async || {
+                spent()["seconds"].as_f64() >= Some(1.0) && spent()["pools"][0]["seconds"].as_f64() >= Some(1.0)
+            })
+            .await;
+        let ended = world.dayfly(&["status", &job.url(), "--cost"]).await;
+        ended.expect(0, &["machines ", "cost     nothing on EC2"]);
+        assert!(!ended.said.contains("not known"), "{}", ended.said);
+        gate.open();
+        agent.ended().await.expect(0, &[]);
+        server.signal(Signal::INT);
+        server.ended().await.expect(0, &[]);
     });
 }

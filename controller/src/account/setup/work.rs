@@ -81,8 +81,10 @@ impl<'a> Work<'a> {
 
     fn step(&mut self, deed: Deed, kind: &'static str, name: &str, note: Option<&str>) {
         let step = Step { deed, kind, name: name.to_owned(), note: note.map(str::to_owned) };
-        // At once: whatever fails later, this was done.
-        self.parts.output().note(&step);
+        // At once: whatever fails later, this was done. What was not is for the end.
+        if deed != Deed::Kept {
+            self.parts.output().note(&step);
+        }
         self.steps.push(step);
     }
 

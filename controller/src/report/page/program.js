@@ -43,7 +43,9 @@
 
   const summary = () => {
     const took = data.first && data.last ? (Date.parse(data.last) - Date.parse(data.first)) / 1000 : 0;
-    const seconds = data.spent.pools.reduce((sum, pool) => sum + pool.seconds, 0);
+    const { seconds, dollars: cost, pools } = data.spent;
+    // Agents that are no machines of EC2 cost nothing there.
+    const free = cost == null && pools.length > 0 && pools.every((pool) => pool.instance_type == null);
     const a = data.attempts;
     const figures = [
       ["done", `${number(data.tasks.done)} of ${number(data.tasks.total)}`, "tasks done"],
@@ -54,11 +56,11 @@
       ["retries", number(a.retried), "errors tried again"],
       ["preempted", number(a.preempted), "attempts preempted"],
       ["takeovers", number(a.takeovers), "chunks taken over"],
-      ["machine-time", length(seconds), "machine time"],
+      ["machine-time", seconds == null ? "-" : length(seconds), seconds == null ? "machine time, not known yet" : "machine time"],
       ["bytes", bytes(data.output_bytes), "outputs"],
       ...(data.usage ? [["memory", bytes(data.usage.peak_memory_bytes), "memory of the largest"],
         ["cpu", length(data.usage.cpu_ms / 1e3 / data.usage.attempts), "CPU an attempt"]] : []),
-      ["cost", data.spent.dollars == null ? "unknown" : dollars(data.spent.dollars), "cost"],
+      ["cost", cost == null ? (free ? "-" : "unknown") : dollars(cost), free ? "cost: nothing on EC2" : "cost"],
     ];
     $("summary").replaceChildren(...figures.map(([id, value, what, bad]) => {
       const box = element("div", undefined, bad ? "figure bad" : "figure");
@@ -287,7 +289,7 @@
   const tables = () => {
     const { pools, dollars: sum, requests_dollars: asked, notes } = data.spent;
     const cost = (value) => value == null ? "unknown" : dollars(value);
-    const rows = pools.map((pool) => [pool.instance_type ?? "not on EC2", pool.market ?? "", number(pool.machines), length(pool.seconds), pool.instance_type ? cost(pool.dollars) : ""]);
+    const rows = pools.map((pool) => [pool.instance_type ?? "not on EC2", pool.market ?? "", number(pool.machines), pool.seconds == null ? "unknown" : length(pool.seconds), pool.instance_type ? cost(pool.dollars) : ""]);
     if (asked != null) rows.push(["requests", "", "", "", dollars(asked)]);
     if (sum != null) rows.push(["in all", "", "", "", dollars(sum)]);
     table($("spent"), ["instance", "market", "machines", "time together", "cost"], rows);
