@@ -12,6 +12,7 @@ pub mod human;
 pub mod observe;
 pub mod output;
 pub mod parts;
+mod plain;
 pub mod report;
 pub mod settings;
 

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dayfly_shared::bucket::JobBucket;
-use dayfly_shared::notice::{Address, Notice, Teller, Telling, Told};
+use dayfly_shared::notice::{Address, Notice, Teller, Telling, Told, is_loopback};
 use dayfly_shared::records::Summary;
 use dayfly_shared::services::{Account, Heralds, Vault};
-use dayfly_shared::store::StoreError;
+use dayfly_shared::store::{S3Store, StoreError};
 
 use crate::host;
 use crate::human;
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::Parts;
+use crate::settings::Place;
 
 /// The agent that sees the end tells at once; one that has not within this has died.
 const AFTER: Duration = Duration::from_secs(60);
@@ -69,8 +70,11 @@ async fn tell(parts: &Parts, observer: &Observer, snapshot: &Snapshot) -> Result
     to.dedup();
     let account = Arc::new(Account::new(parts.s3_settings(job.location.bucket()), None, Arc::clone(&parts.clock)));
     let vault = Arc::new(Vault::new(Arc::clone(&account)));
+    let heralds = Heralds::new(account, vault);
+    // Whoever can write to a bucket elsewhere would choose what this machine posts to its own services.
+    let heralds = if is_here(parts, job.location.bucket()).await { heralds } else { heralds.but_not_here() };
     let teller = Teller {
-        herald: Arc::new(Heralds::new(account, vault)),
+        herald: Arc::new(heralds),
         me: host::who(),
         after: AFTER,
         clock: Arc::clone(&parts.clock),
@@ -78,6 +82,15 @@ async fn tell(parts: &Parts, observer: &Observer, snapshot: &Snapshot) -> Result
     };
     let console = parts.console(snapshot.settings.outputs(&job.location)).await;
     Ok(Some(teller.tell(job, &to, &Notice::new(&summary, console)).await?))
+}
+
+/// Whether a bucket is this machine's own: a folder, or an endpoint on loopback.
+async fn is_here(parts: &Parts, bucket: &str) -> bool {
+    if matches!(parts.settings.place, Place::Local(_)) {
+        return true;
+    }
+    let store = S3Store::connect(parts.s3_settings(bucket), Arc::clone(&parts.clock)).await;
+    store.is_ok_and(|store| store.endpoint_url().is_some_and(is_loopback))
 }
 
 /// The deployment's topic: its machines' agents were to tell it.

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use serde::Serialize;
 
 use crate::cli::Global;
+use crate::plain;
 
 /// Where a command's words go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Output {
             // Reports are plain data with text keys: serialising them cannot fail.
             self.print(&serde_json::to_string_pretty(report).unwrap_or_default());
         } else {
-            self.print(report.to_string().trim_end_matches('\n'));
+            self.print(plain::text(&report.to_string()).trim_end_matches('\n'));
         }
     }
 
@@ -65,13 +66,13 @@ impl Output {
     /// Says something worth knowing that is not the result.
     pub fn note(&self, text: impl Display) {
         if !self.quiet {
-            let _ = writeln!(io::stderr().lock(), "{}", text.to_string().trim_end_matches('\n'));
+            let _ = writeln!(io::stderr().lock(), "{}", plain::text(&text.to_string()).trim_end_matches('\n'));
         }
     }
 
     /// Says something that has to be seen, also with `--quiet`.
     pub fn warn(&self, text: impl Display) {
-        let _ = writeln!(io::stderr().lock(), "warning: {text}");
+        let _ = writeln!(io::stderr().lock(), "warning: {}", plain::text(&text.to_string()));
     }
 
     /// Whether somebody watches standard error on a terminal and wants it to move.

@@ -15,8 +15,9 @@ use crate::clock::Timestamp;
 use crate::ids::Nonce;
 use crate::records::Summary;
 use crate::secret::{BadSecretName, SecretName};
-use crate::url::{host, is_loopback};
+use crate::url::{host, is_host};
 
+pub use crate::url::{is_loopback, leads_here};
 pub use telling::{Herald, Teller, Telling, Untold};
 
 /// Who is told.
@@ -62,11 +63,13 @@ pub fn is_topic(arn: &str) -> bool {
         if !region.is_empty() && account.len() == 12 && !name.is_empty() && !name.ends_with(".fifo"))
 }
 
-/// A URL without its path, which is the secret of many services' webhooks.
+/// A URL without its path, which is the secret of many services' webhooks; of a text that is none, nothing.
 fn shown(url: &str) -> String {
-    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    let scheme = scheme.filter(|scheme| matches!(*scheme, "https" | "http")).unwrap_or("…");
     let host = host(url);
-    format!("{scheme}://{}/…", host.rsplit('@').next().unwrap_or_default())
+    let host = host.rsplit('@').next().filter(|host| is_host(host)).unwrap_or("…");
+    format!("{scheme}://{host}/…")
 }
 
 /// Whether a notice may go to this URL, with what it says of a job and of itself.
@@ -80,6 +83,10 @@ pub fn check_url(url: &str) -> Result<(), BadAddress> {
     }
     if host(url).contains('@') {
         return bad("it names a user; put what authenticates into its path, or into a secret");
+    }
+    // Such as what is before the first '/' of a password.
+    if !is_host(&host(url)) {
+        return bad("it is no URL");
     }
     match url.starts_with("https://") || (url.starts_with("http://") && is_loopback(url)) {
         true => Ok(()),
@@ -242,12 +249,16 @@ mod tests {
             ("https://me:secret@hooks.example/", "user"),
             ("https:///secret", "no URL"),
             ("https://hooks.example/a secret", "no URL"),
+            ("https://me:secret/word@hooks.example/", "no URL"),
+            ("{\"password\":\"a-secret\",\"url\":\"https://hooks.example/\"}", "only https"),
+            ("a-secret?://", "no URL"),
             ("arn:aws:sqs:us-east-1:123456789012:jobs", "no topic"),
             ("arn:aws:sns:us-east-1:123456789012:jobs.fifo", "no topic"),
             ("ssm:", "no secret"),
         ] {
             let why = text.parse::<Address>().unwrap_err().to_string();
             assert!(why.contains(word) && !why.contains("secret@") && !why.contains("/secret"), "{text}: {why}");
+            assert!(["a-secret", "me:secret", "a secret"].iter().all(|secret| !why.contains(secret)), "{text}: {why}");
         }
     }
 }

@@ -222,3 +222,46 @@ async fn who_looks_on_waits_and_leaves_what_it_cannot() {
     assert!(matches!(rig.tell(&job, &refused, 3, after).await, Telling::Now(_)));
     assert_eq!((refused.told.load(SeqCst), rig.state().await), (1, Some(NoticeState::Sent)));
 }
+
+/// Takes what is for all but one, and writes down whom it told.
+struct Picky {
+    refused: Mutex<String>,
+    told: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Herald for Picky {
+    async fn tell(&self, to: &Address, _: &Notice) -> std::result::Result<(), Untold> {
+        if *self.refused.lock().unwrap() == to.to_string() {
+            return Err(Untold { why: "not you".to_owned(), is_final: true });
+        }
+        self.told.lock().unwrap().push(to.to_string());
+        Ok(())
+    }
+}
+
+/// Two webhooks of one host look the same in the record, and are not taken for each other.
+#[tokio::test]
+async fn the_next_who_looks_on_tells_only_who_is_left() {
+    let both = ["https://hooks.example/a", "https://hooks.example/b"];
+    for (bad, good) in [(0, 1), (1, 0)] {
+        let mut rig = Rig::new().await;
+        rig.to = both.map(|text| text.parse().unwrap()).into();
+        let job = rig.job(Vec::new());
+        let picky = Arc::new(Picky { refused: Mutex::new(both[bad].to_owned()), told: Mutex::default() });
+        for seed in 0..4 {
+            rig.clock.sleep(Duration::from_secs(122)).await;
+            if seed == 3 {
+                picky.refused.lock().unwrap().clear();
+            }
+            let (herald, dice) = (picky.clone(), Arc::new(StdDice::seeded(seed)));
+            let (me, after) = (format!("teller {seed}"), Duration::from_secs(60));
+            let teller = Teller { herald, me, after, clock: rig.clock.clone(), dice };
+            let Telling::Now(told) = teller.tell(&job, &rig.to, &rig.notice).await.unwrap() else { panic!("{seed}") };
+            assert_eq!(told.len(), if seed == 0 { 2 } else { 1 }, "{told:?}");
+            assert_eq!(rig.tell(&job, &Arc::default(), 99, after).await == Telling::UnderWay, seed < 3);
+        }
+        assert_eq!(*picky.told.lock().unwrap(), [both[good], both[bad]]);
+        assert_eq!(rig.state().await, Some(NoticeState::Sent));
+    }
+}

@@ -14,6 +14,7 @@ use crate::history::no_job;
 use crate::human;
 use crate::jobs;
 use crate::parts::{Parts, Patience};
+use crate::plain;
 
 /// Prints the log of the agents that `wanted` names; with `--follow` what one adds until it has ended.
 ///
@@ -88,8 +89,7 @@ fn readable(line: &str) -> String {
             value => write!(text, " {name}={value}"),
         };
     }
-    text.push('\n');
-    text
+    plain::line(&text) + "\n"
 }
 
 async fn follow(parts: &Parts, job: &JobBucket, record: &AgentRecord, args: &LogsArgs) -> Result<()> {
@@ -138,5 +138,6 @@ mod tests {
         let line = r#"{"timestamp":"2026-01-31T12:00:00Z","level":"INFO","target":"t","message":"begun","task":"in1.dat","n":3}"#;
         assert_eq!(readable(line), "2026-01-31T12:00:00Z INFO  begun n=3 task=in1.dat\n");
         assert_eq!(readable("no event"), "no event\n");
+        assert_eq!(readable(r#"{"message":"\u001b]0;x\u0007"}"#), "       ?]0;x?\n");
     }
 }

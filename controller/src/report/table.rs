@@ -56,8 +56,9 @@ fn end(end: AttemptEnd) -> &'static str {
 }
 
 fn field(text: &str) -> String {
-    // What begins like this a spreadsheet takes for a formula, and names come from anywhere.
-    let guard = if text.starts_with(['=', '@']) { "'" } else { "" };
+    // What begins like this a spreadsheet takes for a formula, or looks behind it for one (OWASP, "CSV Injection"); names
+    // come from anywhere.
+    let guard = if text.starts_with(['=', '@', '+', '-', '\t', '\r', '\n']) { "'" } else { "" };
     match guard.is_empty() && !text.contains([',', '"', '\n', '\r']) {
         true => text.to_owned(),
         false => format!("\"{guard}{}\"", text.replace('"', "\"\"")),
@@ -74,6 +75,8 @@ mod tests {
             (field("a b"), field("a,b"), field("say \"x\"\n")),
             ("a b".to_owned(), "\"a,b\"".to_owned(), "\"say \"\"x\"\"\n\"".to_owned())
         );
-        assert_eq!(field("=1+1"), "\"'=1+1\"");
+        for formula in ["=1+1", "@SUM(A1)", "+1+1", "-1+1", "\t=1+1", "\r=1+1", "\n=1+1"] {
+            assert_eq!(field(formula), format!("\"'{formula}\""));
+        }
     }
 }

@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 use crate::cli::NoticeArg;
 use crate::parts::Parts;
+use crate::plain;
 
 /// A desktop that does not answer keeps nobody.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -16,8 +17,8 @@ const TITLE: &str = "dayfly";
 
 /// Tells that, in each of these ways.
 pub async fn ring(parts: &Parts, ways: &[NoticeArg], text: &str) {
-    // A job's name may hold what a terminal takes for a command.
-    let text: String = text.chars().map(|c| if c.is_control() || c == ';' { ' ' } else { c }).collect();
+    // The sequences below have fields with ';' between.
+    let text = plain::line(text).replace(';', " ");
     for way in ways {
         let told = match way {
             NoticeArg::Bell => write("\x07"),

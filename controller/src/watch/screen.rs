@@ -5,6 +5,8 @@ use std::sync::Once;
 
 use console::{Term, truncate_str};
 
+use crate::plain;
+
 /// Enter the alternate screen, hide the cursor (xterm's control sequences, which every terminal of today knows).
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 /// Show the cursor, leave the alternate screen: what was there before is there again.
@@ -49,9 +51,7 @@ impl Screen {
             if n > 0 {
                 text += "\r\n";
             }
-            // A name may hold what a terminal takes for a command.
-            let plain: String = line.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-            text += &truncate_str(&plain, width, "…");
+            text += &truncate_str(&plain::line(line), width, "…");
             text += CLEAR_LINE;
         }
         text += CLEAR_REST;

@@ -2,12 +2,13 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dayfly_shared::clock::Moment;
+use dayfly_shared::clock::{Clock, Moment};
 use dayfly_shared::exit::Exit;
 use dayfly_shared::job::Location;
 use http_body_util::Full;
@@ -32,6 +33,9 @@ use crate::stop::Stop;
 const DATA: &str = "data.json";
 /// Between two looks at the bucket, however many browsers ask: as often as the page asks for more.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// After an error nobody is accepted for so long: a person notices nothing of it, nor does the processor.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What was seen last; one look at a time.
 struct Live {
@@ -85,8 +89,8 @@ pub async fn serve(parts: &Parts, job: &Location, port: u16) -> Result<Exit> {
     parts.output().note("serving the report to browsers on this machine until Ctrl-C; the job does not need it");
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { continue };
+            accepted = accepted(listener.accept(), &*parts.clock) => {
+                let Some((stream, _)) = accepted else { continue };
                 let live = Arc::clone(&live);
                 tokio::spawn(async move {
                     let service = service_fn(|request| answer(request, port, Arc::clone(&live)));
@@ -97,6 +101,16 @@ pub async fn serve(parts: &Parts, job: &Location, port: u16) -> Result<Exit> {
             () = stop.asked() => return Ok(Exit::Done),
         }
     }
+}
+
+/// Who came; after an error nobody, and that not at once: without files left (EMFILE) it is there again until one is
+/// closed.
+async fn accepted<T>(accepts: impl Future<Output = io::Result<T>>, clock: &dyn Clock) -> Option<T> {
+    let accepted = accepts.await.ok();
+    if accepted.is_none() {
+        clock.sleep(PAUSE).await;
+    }
+    accepted
 }
 
 /// Where it is served.
@@ -146,4 +160,39 @@ fn reply(status: StatusCode, kind: &'static str, text: String) -> Response<Full<
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use dayfly_shared::clock::{Now, SystemClock};
+    use futures::FutureExt as _;
+    use futures::future::BoxFuture;
+
+    use super::*;
+
+    /// Writes down how long it was to wait.
+    #[derive(Default)]
+    struct Waits(Mutex<Vec<Duration>>);
+
+    impl Clock for Waits {
+        fn now(&self) -> Now {
+            SystemClock.now()
+        }
+
+        fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
+            self.0.lock().unwrap().push(wait);
+            std::future::ready(()).boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn who_cannot_accept_does_not_try_without_a_pause() {
+        let clock = Waits::default();
+        let full = async { Err::<(), _>(io::Error::other("too many open files")) };
+        assert_eq!(accepted(full, &clock).await, None);
+        assert_eq!(accepted(async { Ok(7) }, &clock).await, Some(7));
+        assert_eq!(*clock.0.lock().unwrap(), [PAUSE]);
+    }
 }

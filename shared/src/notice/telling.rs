@@ -9,14 +9,14 @@ use futures::future::join_all;
 use super::{Address, Notice, NoticeRecord, NoticeState, Told};
 use crate::backoff::Backoff;
 use crate::bucket::{JobBucket, age};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::ids::Nonce;
 use crate::job::SCHEMA;
 use crate::records::Summary;
 use crate::rng::Dice;
 use crate::store::{Condition, ETag, ObjectMeta, Outcome, Result};
 
-/// How often somebody is tried to be told: each try may take some ten seconds, and the machine costs money.
+/// How often somebody is tried to be told: each try may take ten seconds and more, and the machine costs money.
 const TRIES: u32 = 4;
 /// Between two tries, at most, doubling: a service that restarts is back in some seconds.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
@@ -24,8 +24,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// How often the record of what was told is tried to be put.
 const PUTS: u32 = 6;
 
-/// An announcement this old is a dead teller's: more than all tries can take (four of twenty seconds, three waits).
+/// No try begins later after the announcement than this: with [`Herald::tell`]'s thirty seconds all is over after eighty.
+const LAST_TRY: Duration = Duration::from_secs(50);
+/// An announcement this old is a dead teller's: the rest is for the store, which has to take the record.
 const STALE: Duration = Duration::from_secs(120);
+/// Who has its announcement answered later than this does not tell: it would be taken for dead on the way.
+const LATE: Duration = Duration::from_secs(20);
 
 /// Nobody was told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +44,7 @@ pub struct Untold {
 /// Tells somebody.
 #[async_trait]
 pub trait Herald: Send + Sync {
-    /// One message.
+    /// One message, within thirty seconds.
     ///
     /// # Errors
     /// Why nobody was told.
@@ -79,11 +83,11 @@ impl Teller {
     /// A store that refuses.
     pub async fn tell(&self, job: &JobBucket, to: &[Address], notice: &Notice) -> Result<Telling> {
         let (key, nonce) = (job.keys.notice(&notice.summary), self.dice.nonce());
-        let condition = match job.notice(&notice.summary).await? {
+        let (condition, before) = match job.notice(&notice.summary).await? {
             Some((record, _)) if record.state == NoticeState::Sent => return Ok(Telling::Before(record.told)),
-            Some((_, meta)) if is_stale(&meta) => Condition::Update(meta.etag),
+            Some((record, meta)) if is_stale(&meta) => (Condition::Update(meta.etag), record.told),
             Some(_) => return Ok(Telling::UnderWay),
-            None if self.may_begin(job).await? => Condition::Create,
+            None if self.may_begin(job).await? => (Condition::Create, Vec::new()),
             None => return Ok(Telling::UnderWay),
         };
         let record = |state, told| NoticeRecord {
@@ -94,7 +98,8 @@ impl Teller {
             nonce,
             told,
         };
-        let announced = job.put_json(&key, &record(NoticeState::Sending, Vec::new()), &condition).await?;
+        let begun = self.clock.now().at;
+        let announced = job.put_json(&key, &record(NoticeState::Sending, before.clone()), &condition).await?;
         let etag = match announced {
             Outcome::Applied(etag) => etag,
             Outcome::Rejected(_) => return Ok(Telling::UnderWay),
@@ -104,13 +109,23 @@ impl Teller {
                 None => return Ok(Telling::UnderWay),
             },
         };
-        let told: Vec<Told> = join_all(to.iter().map(|address| self.tell_one(address, notice))).await;
-        // Who looks on later may not be able to tell what an agent can: the next one tries.
-        if !self.after.is_zero() && told.iter().any(|one| one.error.is_some()) {
-            return Ok(Telling::Now(told));
+        if self.clock.now().at.since(begun) > LATE {
+            return Ok(Telling::UnderWay);
         }
-        self.write_down(job, &key, &record(NoticeState::Sent, told.clone()), etag, &notice.summary).await?;
-        Ok(Telling::Now(told))
+        let known = known(to, before);
+        let each = to.iter().zip(&known).map(|(address, known)| async {
+            match known {
+                Some(told) => told.clone(),
+                None => self.tell_one(address, notice, begun).await,
+            }
+        });
+        let told: Vec<Told> = join_all(each).await;
+        // Who looks on later may not be able to tell what an agent can: the next one tries those that are left.
+        let is_left = !self.after.is_zero() && told.iter().any(|one| one.error.is_some());
+        let state = if is_left { NoticeState::Sending } else { NoticeState::Sent };
+        self.write_down(job, &key, &record(state, told.clone()), etag, &notice.summary).await?;
+        let now = told.into_iter().zip(known).filter(|(_, known)| known.is_none()).map(|(told, _)| told);
+        Ok(Telling::Now(now.collect()))
     }
 
     async fn may_begin(&self, job: &JobBucket) -> Result<bool> {
@@ -127,7 +142,7 @@ impl Teller {
         Ok(standing.filter(|(record, _)| record.nonce == nonce).map(|(_, meta)| meta.etag))
     }
 
-    async fn tell_one(&self, to: &Address, notice: &Notice) -> Told {
+    async fn tell_one(&self, to: &Address, notice: &Notice, begun: Moment) -> Told {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut error = None;
         for left in (0..TRIES).rev() {
@@ -147,6 +162,9 @@ impl Teller {
             }
             if left > 0 {
                 self.clock.sleep(backoff.next(&*self.dice)).await;
+            }
+            if self.clock.now().at.since(begun) > LAST_TRY {
+                break;
             }
         }
         Told { to: to.shown(), error }
@@ -168,7 +186,7 @@ impl Teller {
             self.clock.sleep(backoff.next(&*self.dice)).await;
             match job.notice(summary).await? {
                 // A put without an answer was applied.
-                Some((standing, _)) if standing.state == NoticeState::Sent => return Ok(()),
+                Some((standing, _)) if standing.state == NoticeState::Sent || standing == *record => return Ok(()),
                 Some((standing, meta)) if standing.nonce == record.nonce => etag = meta.etag,
                 // This teller was taken for dead.
                 _ => break,
@@ -177,6 +195,17 @@ impl Teller {
         tracing::warn!(key, "that the job's end was told could not be written down; it may be told again");
         Ok(())
     }
+}
+
+/// What a record knows of each who has been told. Addresses that look the same there are told apart by their order, which
+/// is the same whoever tells.
+fn known(to: &[Address], mut record: Vec<Told>) -> Vec<Option<Told>> {
+    let mut known = |address: &Address| {
+        let shown = address.shown();
+        let at = record.iter().position(|one| one.to == shown)?;
+        Some(record.remove(at)).filter(|one| one.error.is_none())
+    };
+    to.iter().map(&mut known).collect()
 }
 
 /// Whether an announcement is so old that its teller is dead. Both times are of the store, out of one answer.

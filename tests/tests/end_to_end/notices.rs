@@ -1,7 +1,10 @@
 //! Telling that a job is over: once, by whoever is there.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -75,6 +78,22 @@ fn find(folder: PathBuf, end: &str) -> Option<PathBuf> {
             false => path.ends_with(end).then_some(path),
         }
     })
+}
+
+/// The files of a folder that hold this text, but those whose names end so.
+fn holding(folder: &Path, text: &str, but: &[&str]) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found = Vec::new();
+    for path in entries {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() {
+            found.extend(holding(&path, text, but));
+        } else if !but.iter().any(|end| name.ends_with(end)) {
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            found.extend(bytes.windows(text.len()).any(|window| window == text.as_bytes()).then_some(path.clone()));
+        }
+    }
+    found
 }
 
 on_endpoint! {
@@ -164,15 +183,56 @@ on_endpoint! {
         assert_eq!(hook.told().len(), 2);
     }
 
+    /// Of two webhooks one is not there: whoever looks tries that one, and leaves the other alone.
+    async fn who_was_told_is_not_told_again(world: &World) {
+        let (good, bad) = (Hook::default(), Hook::default());
+        let urls = [good.open(|_| Said::new(200, "ok")), bad.open(|_| Said::new(404, ""))];
+        let job = seed(world, &["--notify", &urls[0], "--notify", &urls[1]]).await;
+        world.agent(&job.location, "one").start().ended().await.expect(0, &[]);
+        // As if it had died after the summary.
+        let key = "job/notified/0001-0000001.json";
+        job.store().delete(key, None).await.expect("a delete");
+        age(world, "job/summary.json", Duration::from_secs(90));
+        for looks in 1..=3 {
+            world.dayfly(&["status", JOB]).await.expect(0, &["it could not be told that the job is over"]);
+            assert_eq!((good.told().len(), bad.told().len()), (2, 1 + looks), "{looks}");
+            age(world, key, Duration::from_secs(150));
+        }
+    }
+
+    /// Whoever can write to a bucket elsewhere does not choose what this machine posts to its own services. The bucket is
+    /// elsewhere by its name alone: connections to that address come here.
+    async fn a_command_tells_no_webhook_of_its_own_machine_of_a_job_elsewhere(world: &World) {
+        let hook = Hook::default();
+        let url = hook.open(|_| Said::new(200, "ok"));
+        let job = seed(world, &["--notify", &url]).await;
+        world.agent(&job.location, "one").start().ended().await.expect(0, &[]);
+        let key = "job/notified/0001-0000001.json";
+        job.store().delete(key, None).await.expect("a delete");
+        age(world, "job/summary.json", Duration::from_secs(90));
+        let elsewhere = world.server().url().replace("127.0.0.1", "0.0.0.0");
+        let status = world.start_dayfly_with(&["status", JOB], |command| {
+            command.env("AWS_ENDPOINT_URL", &elsewhere);
+        });
+        let said = "to http://127.0.0.1/…: a command tells a webhook on its own machine only of jobs";
+        { status }.ended().await.expect(0, &["1 of 2 done, 1 given up", said]);
+        assert_eq!(hook.told().len(), 1);
+        age(world, key, Duration::from_secs(150));
+        world.dayfly(&["status", JOB]).await.expect(0, &["told that the job is over"]);
+        assert_eq!(hook.told().len(), 2);
+    }
+
     /// A hook that is not there keeps no machine, and is not passed over in silence.
     async fn a_webhook_that_refuses_is_said(world: &World) {
         let hook = Hook::default();
-        let url = hook.open(|_| Said::new(404, "no_such_hook"));
+        let url = hook.open(|_| Said::new(404, format!("<pre>Cannot POST {PATH}</pre>")));
         let job = seed(world, &["--notify", &url]).await;
         world.agent(&job.location, "one").start().ended().await.expect(0, &[]);
         assert_eq!(hook.told().len(), 1, "no use in trying again");
         let record = record(&job).await.expect("a record");
-        assert!(record["told"][0]["error"].as_str().is_some_and(|why| why.contains("HTTP 404 no_such_hook")), "{record}");
+        assert!(record["told"][0]["error"].as_str().is_some_and(|why| why.contains("HTTP 404: nothing takes notices")), "{record}");
+        assert!(!record.to_string().contains("a-secret"), "{record}");
+        assert_eq!(holding(world.folder(), "a-secret-of-this-hook", &["job.json", "0001.json"]), Vec::<PathBuf>::new());
         let status = world.dayfly(&["status", JOB]).await;
         status.expect(0, &["warning: it could not be told that the job is over, to http://127.0.0.1/…: HTTP 404"]);
         assert!(!status.said.contains("a-secret-of-this-hook"), "{}", status.said);
@@ -185,6 +245,57 @@ on_endpoint! {
             let ended = world.dayfly(&["seed", JOB, "--demo", "--notify", wrong]).await;
             ended.expect(2, &[why]);
         }
+    }
+
+    /// A key that was forgotten, a token that is no URL, a hook that repeats what it was asked for.
+    async fn nothing_of_a_secret_gets_out(world: &World) {
+        let hook = Hook::default();
+        let url = hook.open(|_| Said::new(404, format!("<pre>Cannot POST {PATH}</pre>")));
+        let vault = listen(move |asked| {
+            let asked: Value = serde_json::from_str(&asked.body).unwrap_or_default();
+            let held = match asked["SecretId"].as_str().or_else(|| asked["Name"].as_str()).unwrap_or_default() {
+                "object" => r#"{"password":"hunter-a-secret","url":"https://a-secret.example/a-secret"}"#,
+                "/token" => "xoxb-a-secret://a-secret-host?a-secret",
+                _ => url.as_str(),
+            };
+            Said::new(200, serde_json::json!({ "SecretString": held, "Parameter": { "Value": held } }).to_string())
+        });
+        let notify = ["--notify", "secretsmanager:object", "--notify", "ssm:/token", "--notify", "ssm:/hook"];
+        let job = seed(world, &notify).await;
+        let agent = world.agent(&job.location, "one").env("AWS_ENDPOINT_URL_SSM", &vault);
+        let ended = agent.env("AWS_ENDPOINT_URL_SECRETS_MANAGER", &vault).start().ended().await;
+        ended.expect(0, &["the secret ssm:/token holds no https:// URL"]);
+        assert_eq!(hook.told().len(), 1);
+        let record = record(&job).await.expect("a record").to_string();
+        for words in ["if it is a JSON object, name the key that has the URL: secretsmanager:object#KEY", "HTTP 404"] {
+            assert!(record.contains(words), "{record}");
+        }
+        world.dayfly(&["status", JOB]).await.expect(0, &["to ssm:/token: the secret ssm:/token holds no"]);
+        assert_eq!(holding(world.folder(), "a-secret", &[]), Vec::<PathBuf>::new());
+    }
+
+    /// It was told: what else the webhook has to say is its own affair.
+    async fn an_answer_without_an_end_is_an_answer(world: &World) {
+        let told = Arc::new(AtomicUsize::new(0));
+        let all = Arc::clone(&told);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port of this machine");
+        let url = format!("http://{}{PATH}", listener.local_addr().expect("a port"));
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                all.fetch_add(1, Ordering::SeqCst);
+                std::thread::spawn(move || {
+                    let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n";
+                    let mut went = stream.write_all(head);
+                    while went.is_ok() {
+                        went = stream.write_all(&[b'x'; 65536]);
+                    }
+                });
+            }
+        });
+        let job = seed(world, &["--notify", &url]).await;
+        world.agent(&job.location, "one").start().ended().await.expect(0, &[]);
+        let record = record(&job).await.expect("a record");
+        assert_eq!((record["told"][0].get("error"), told.load(Ordering::SeqCst)), (None, 1), "{record}");
     }
 
     /// By a certificate of the test's own authority.

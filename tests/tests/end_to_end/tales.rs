@@ -123,6 +123,20 @@ everywhere! {
 }
 
 on_endpoint! {
+    /// What a program wrote last is shown where it failed; a terminal's commands in it are not obeyed.
+    async fn a_program_does_not_steer_the_terminal_of_who_looks(world: &World) {
+        let folder = dayfly_tests::programs::inputs(world, &[("a", "1")]);
+        let line = ["seed", JOB, "--inputs", &folder, "--max-attempts", "1", "--shell"];
+        world.dayfly(&[&line[..], &[r"printf 'red \033[2J\007 alert' >&2; exit 3"]].concat()).await.expect(0, &[]);
+        let location = JOB.parse().expect("a location");
+        world.agent(&location, "one").start().ended().await.expect(0, &[]);
+        for line in [&["status", JOB][..], &["describe", JOB, "a"], &["run", JOB], &["logs", JOB, "--agent", "one"]] {
+            let ended = world.dayfly(line).await;
+            assert!(ended.said.contains("alert"), "{line:?}: {}", ended.said);
+            assert!(!ended.said.contains(['\x1b', '\x07']), "{line:?}: {:?}", ended.said);
+        }
+    }
+
     // Endings and patience, not the store: one server will do.
     /// Who follows sees what comes, and is let go when there is nothing more to come.
     async fn logs_are_followed_to_their_end(world: &World) {
