@@ -28,6 +28,7 @@ use dayfly_shared::claim::Policy;
 use dayfly_shared::job::JobSettings;
 use dayfly_shared::store::{StoreError, StoreErrorKind};
 use dayfly_shared::work::ProcessorSettings;
+use rustix::io::Errno;
 
 use command::Command;
 use container::{Container, Lease};
@@ -84,6 +85,21 @@ pub(crate) fn on_disk(what: &str, error: &std::io::Error) -> Failure {
     match error.kind() {
         StorageFull | QuotaExceeded => Failure::Later(format!("the disk of its machine is full: {what}: {error}")),
         _ => Failure::Refused(format!("{what}: {error}")),
+    }
+}
+
+/// The same of a file whose name is the task's: where the name is what is wrong, no other task has that trouble.
+pub(crate) fn on_disk_by_name(what: &str, error: &std::io::Error) -> Failure {
+    use std::io::ErrorKind::{InvalidFilename, InvalidInput, IsADirectory, NotADirectory};
+    // Some file systems take no name that is not theirs, and say so in their own ways.
+    let of_the_name = matches!(error.kind(), InvalidFilename | InvalidInput | IsADirectory | NotADirectory)
+        || Errno::from_io_error(error) == Some(Errno::ILSEQ);
+    match of_the_name {
+        true => Failure::Processor {
+            error: format!("{what}: {error}; the task's name cannot be a file's on its machine"),
+            permanent: true,
+        },
+        false => on_disk(what, error),
     }
 }
 

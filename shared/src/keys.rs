@@ -4,13 +4,16 @@ use crate::ids::{AgentId, Attempt, ChunkId, Nonce, TaskId};
 use crate::job::{JobSettings, Location};
 use crate::planted::Defect;
 use crate::records::Summary;
-use crate::work::InputKind;
+use crate::work::{InputKind, OutputKind, ProcessorSettings};
 
 /// The longest slug in a key: enough to recognise a file, short enough to read in a listing.
 const SLUG_MAX: usize = 40;
 
 /// S3's limit on a key, in UTF-8 bytes (S3 user guide, "Naming Amazon S3 objects").
 pub const KEY_MAX: usize = 1024;
+
+/// The longest name of a file, in bytes, on the file systems that agents work on (`NAME_MAX` of limits.h(0p) on Linux).
+pub const FILE_NAME_MAX: usize = 255;
 
 /// One of the text files that people read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -315,6 +318,35 @@ pub fn output_name(name: &str) -> String {
     }
 }
 
+/// The name of the file that a program finds the input `name` in: it goes by the extension.
+pub fn input_file_name(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or_default()
+}
+
+/// The name of the file in which a program leaves the output of the input `name`.
+pub fn output_file_name(name: &str) -> String {
+    input_file_name(&output_name(name)).to_owned()
+}
+
+/// Why no file of a program's can be called like the task, in words that fit after "the line … cannot be a task: ".
+fn problem_with_files(name: &str, settings: &JobSettings) -> Option<String> {
+    if matches!(settings.processor, ProcessorSettings::Xor { .. }) {
+        return None;
+    }
+    let program = &settings.program;
+    let input = (program.input == InputKind::Object).then(|| ("input", input_file_name(name).len()));
+    let output = (program.output == OutputKind::File).then(|| ("output", output_file_name(name).len()));
+    let (what, bytes) =
+        [input, output].into_iter().flatten().find(|(_, bytes)| !(1..=FILE_NAME_MAX).contains(bytes))?;
+    Some(match bytes {
+        0 => format!("it ends with '/', so the file of its {what} would have no name"),
+        _ => format!(
+            "the last part of its name is too long: the file of its {what} would have a name of {bytes} bytes, and a \
+             disk takes {FILE_NAME_MAX}"
+        ),
+    })
+}
+
 /// The name of the manifest that commits the folder of outputs of the task `name`, below the outputs' location.
 pub fn manifest_name(name: &str) -> String {
     format!("out/{name}/manifest.json")
@@ -353,6 +385,9 @@ pub fn problem_with(name: &str, settings: &JobSettings, job: &Location) -> Optio
     let longest = longest.max(outputs.key(&settings.commit_name(name)).len());
     if longest > KEY_MAX {
         return Some(format!("its key would have {longest} bytes, and S3 allows {KEY_MAX}"));
+    }
+    if let Some(problem) = problem_with_files(name, settings) {
+        return Some(problem);
     }
     // A line that names no object can be called like one.
     if settings.program.input == InputKind::Line {
@@ -433,6 +468,35 @@ mod tests {
         let elsewhere = JobSettings { inputs: Some("s3://other/".parse().unwrap()), ..settings };
         assert_eq!(problem_with("tasklist.txt", &elsewhere, &job()), None);
         assert_eq!(problem_with("out3.dat", &elsewhere, &job()), None);
+    }
+
+    #[test]
+    fn what_no_file_can_be_called_like_is_no_task_of_a_program() {
+        let command = ProcessorSettings::Command { argv: vec!["true".to_owned()], shell: false };
+        let with = |input, output| {
+            let mut settings = JobSettings { processor: command.clone(), ..JobSettings::default() };
+            settings.program.input = input;
+            settings.program.output = output;
+            settings
+        };
+        let long = format!("a/{}", "ü".repeat(128));
+        let longer_out = format!("in{}.dat", "n".repeat(249));
+        use {InputKind::*, OutputKind::*};
+        for (input, output, name, wanted) in [
+            (Object, Stdout, "sub/", "input would have no name"),
+            (Object, Folder, &long, "input would have a name of 256 bytes"),
+            (Object, Stdout, &longer_out, ""),
+            (Object, File, &longer_out, "output would have a name of 256 bytes"),
+            (Line, File, "--rate 1/", "output would have no name"),
+            (Line, Stdout, "--rate 1/", ""),
+            (Line, Folder, &long, ""),
+            (Object, File, &long[1..long.len() - 2], "begins with '/'"),
+            (Object, File, &long[2..long.len() - 2], ""),
+        ] {
+            let why = problem_with(name, &with(input, output), &job()).unwrap_or_default();
+            assert!(why.contains(wanted) && why.is_empty() == wanted.is_empty(), "{name}: {why}");
+        }
+        assert_eq!(problem_with("sub/", &JobSettings::default(), &job()), None, "xor makes no files");
     }
 
     #[test]

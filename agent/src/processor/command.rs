@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dayfly_shared::bucket::JobBucket;
+use dayfly_shared::keys::input_file_name;
 use dayfly_shared::work::{InputKind, OutputKind, Placeholder, Template, Values};
 
 use super::program::{Launch, Places, Program, Room, SharedFiles, find_program, stage_output};
-use super::{Failure, Processor, TaskIo};
+use super::{Failure, Processor, TaskIo, on_disk_by_name};
 
 /// The shell of `--shell`: POSIX says that it is there.
 const SHELL: &str = "/bin/sh";
@@ -91,8 +92,7 @@ impl Processor for Command {
         };
         let mut values = places.values(task, ready.files.names());
         if settings.input == InputKind::Object {
-            let name = task.task.name.rsplit('/').next().unwrap_or_default();
-            let path = room.input_dir().join(name);
+            let path = room.input_dir().join(input_file_name(&task.task.name));
             task.input_to_file(&path).await?;
             hand_over(&room, &path)?;
             values.insert(Placeholder::Input, path.display().to_string());
@@ -127,9 +127,8 @@ impl Processor for Command {
 }
 
 fn hand_over(room: &Room, path: &Path) -> Result<(), Failure> {
-    room.hand_over(path).map_err(|e| {
-        Failure::Refused(format!("{} cannot be given to the user that runs programs: {e}", path.display()))
-    })
+    room.hand_over(path)
+        .map_err(|e| on_disk_by_name(&format!("{} cannot be given to the user that runs programs", path.display()), &e))
 }
 
 /// Copies shared files to where the program starts.

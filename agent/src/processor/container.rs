@@ -20,12 +20,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dayfly_shared::bucket::JobBucket;
+use dayfly_shared::keys::{input_file_name, output_file_name};
 use dayfly_shared::work::{ContainerSettings, InputKind, OutputKind, Placeholder, Template};
 
-use super::program::{
-    Containment, Launch, Places, Program, Room, SharedFiles, of_task, output_file_name, stage_output,
-};
-use super::{Failure, Processor, TaskIo};
+use super::program::{Containment, Launch, Places, Program, Room, SharedFiles, of_task, stage_output};
+use super::{Failure, Processor, TaskIo, on_disk_by_name};
 use crate::supervisor::Contained;
 use engine::{Engine, Kind};
 use image::Source;
@@ -195,11 +194,11 @@ impl Processor for Container {
         let output = (settings.output == OutputKind::File).then(|| output_file_name(&task.task.name));
         let taken = |name: &str| output.as_deref() == Some(name) || settings.expect.iter().any(|one| one == name);
         if settings.input == InputKind::Object {
-            let name = task.task.name.rsplit('/').next().unwrap_or_default().to_owned();
+            let name = input_file_name(&task.task.name).to_owned();
             let path = room.input_dir().join(&name);
             task.input_to_file(&path).await?;
             room.hand_over(&path).map_err(|e| {
-                Failure::Refused(format!("{} cannot be given to the container's user: {e}", path.display()))
+                on_disk_by_name(&format!("{} cannot be given to the container's user", path.display()), &e)
             })?;
             let inside = format!("{INPUT}/{name}");
             if !taken(&name) {

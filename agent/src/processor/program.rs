@@ -25,6 +25,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dayfly_shared::clock::Clock;
+use dayfly_shared::keys::output_file_name;
 use dayfly_shared::secret::Secrets;
 use dayfly_shared::work::{OutputKind, ProgramSettings};
 
@@ -36,7 +37,7 @@ use crate::supervisor::User;
 
 pub use capture::{Capture, LogView};
 pub use environment::{of_task, path as search_path};
-pub use places::{Places, output_file_name};
+pub use places::Places;
 pub use room::{Room, open_to_read};
 pub use run::{Containment, Launch};
 pub use shared_files::SharedFiles;

@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::aside::next_piece;
 use super::sink::Sink;
-use super::{Failure, PartBudget, SizeHint, Staged, on_disk};
+use super::{Failure, PartBudget, SizeHint, Staged, on_disk, on_disk_by_name};
 
 /// A folder of the task's own, removed when dropped.
 pub struct Scratch(PathBuf);
@@ -261,7 +261,7 @@ impl TaskIo {
     /// # Errors
     /// As [`TaskIo::open_input`], and a disk that is full.
     pub async fn input_to_file(&mut self, path: &Path) -> Result<u64, Failure> {
-        let broken = |e: std::io::Error| on_disk(&format!("{} cannot be written", path.display()), &e);
+        let broken = |e: std::io::Error| on_disk_by_name(&format!("{} cannot be written", path.display()), &e);
         let mut input = self.open_input().await?;
         self.room_for(input.meta.size)?;
         let mut file = tokio::fs::File::create(path).await.map_err(broken)?;

@@ -3,6 +3,7 @@
 mod endings;
 mod hard;
 mod limits;
+mod names;
 mod outputs;
 mod python;
 mod stops;

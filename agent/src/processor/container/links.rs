@@ -5,29 +5,27 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::processor::Failure;
 use crate::processor::program::Room;
+use crate::processor::{Failure, on_disk_by_name};
 
 /// The links in a task's output folder: where they are, and where they lead in the container.
 #[derive(Default)]
 pub struct Links(Vec<(PathBuf, PathBuf)>);
 
 impl Links {
-    /// Makes one.
+    /// Makes one, unless something else has its name, or that of a folder above it: an input that is called so was first.
     ///
     /// # Errors
     /// When it cannot be made: no task would fare better on this machine.
     pub fn make(&mut self, room: &Room, name: &str, inside: &str) -> Result<(), Failure> {
         let path = room.output_dir().join(name);
-        let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| match symlink(inside, &path) {
-            // An input that is called like a shared file was first.
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        });
-        let handed = made.and_then(|()| {
-            path.ancestors().take_while(|path| *path != room.output_dir()).try_for_each(|path| room.hand_over(path))
-        });
-        handed.map_err(|e| Failure::Refused(format!("{} cannot be made: {e}", path.display())))?;
+        let above = || path.ancestors().take_while(|above| *above != room.output_dir());
+        if above().any(|above| fs::symlink_metadata(above).is_ok_and(|meta| !meta.is_dir())) {
+            return Ok(());
+        }
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| symlink(inside, &path));
+        let handed = made.and_then(|()| above().try_for_each(|path| room.hand_over(path)));
+        handed.map_err(|e| on_disk_by_name(&format!("{} cannot be made", path.display()), &e))?;
         self.0.push((path, PathBuf::from(inside)));
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use dayfly_shared::keys::{input_file_name, output_file_name};
 use dayfly_shared::work::{Placeholder, Values};
 
 use crate::processor::TaskIo;
@@ -24,8 +25,9 @@ impl Places {
     /// What the placeholders of one task stand for, but for its input's file; `names` are those of the shared files.
     pub fn values<'a>(&self, task: &TaskIo, names: impl Iterator<Item = &'a str>) -> Values {
         let name = task.task.name.clone();
-        let last = name.rsplit('/').next().unwrap_or_default();
-        let stem = Path::new(last).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        let stem = Path::new(input_file_name(&name))
+            .file_stem()
+            .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         let file = |name: &str| format!("{}/{name}", self.files);
         let output = format!("{}/{}", self.output, output_file_name(&name));
         let mut values: Values = [
@@ -44,10 +46,4 @@ impl Places {
         values.extend(names.map(|name| (Placeholder::File(name.to_owned()), file(name))));
         values
     }
-}
-
-/// The output's file bears the name of its object, so that programs which go by the extension know what to make.
-pub fn output_file_name(name: &str) -> String {
-    let object = dayfly_shared::keys::output_name(name);
-    object.rsplit('/').next().unwrap_or_default().to_owned()
 }
