@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::cli::ControlArgs;
 use crate::failure::{Failure, Result};
 use crate::host;
-use crate::observe::Observer;
+use crate::observe::{JobState, Observer};
 use crate::parts::{Parts, Patience};
 use crate::write::{self, Settled};
 
@@ -68,6 +68,9 @@ async fn command(parts: &Parts, args: &ControlArgs, state: ControlState) -> Resu
     let mut report = tell(parts, &job, state, args.why.as_deref()).await?;
     report.live_agents = Some(snapshot.live_agents());
     parts.output().result(&report);
+    if snapshot.state == JobState::Over {
+        parts.output().note("the job is over: that holds for what is added to it");
+    }
     Ok(Exit::Done)
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::cli::{DescribeArgs, split_job};
 use crate::failure::{Failure, Result};
+use crate::gist;
 use crate::history::{Chapter, History, Hold, Object, Plan, Standing, Try};
 use crate::human;
 use crate::parts::Parts;
@@ -155,7 +156,7 @@ impl Description {
                 writeln!(f, "      {line}")?;
             }
         } else if let Some(error) = &attempt.error {
-            writeln!(f, "      {}", error.lines().next().unwrap_or_default())?;
+            writeln!(f, "      {}", gist::told(error))?;
         }
         if let Some(log) = &attempt.log {
             let place = format!("s3://{}/{}", self.history.job.bucket(), log.key);

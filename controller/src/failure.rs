@@ -23,12 +23,21 @@ pub struct Failure {
     /// Small, as every result has room for it.
     profiles: Option<Arc<Vec<String>>>,
     lack: Option<Lack>,
+    of_bucket: bool,
 }
 
 impl Failure {
     /// That `what` went wrong: the thing is named in it.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, what: what.into(), left: None, fix: None, profiles: None, lack: None }
+        Self {
+            exit: Exit::Failed,
+            what: what.into(),
+            left: None,
+            fix: None,
+            profiles: None,
+            lack: None,
+            of_bucket: false,
+        }
     }
 
     /// That the command line was wrong; nothing was done.
@@ -119,6 +128,11 @@ impl Failure {
         self
     }
 
+    /// Whether the bucket is not there.
+    pub fn is_of_bucket(&self) -> bool {
+        self.of_bucket
+    }
+
     /// The exit code that belongs to it.
     pub fn exit(&self) -> Exit {
         self.exit
@@ -152,6 +166,7 @@ impl From<StoreError> for Failure {
         let failure = Self::new(text.lines().map(str::trim).collect::<Vec<_>>().join(" "));
         match error.kind {
             StoreErrorKind::Transient => failure.fix("check the endpoint and the network, and run it again"),
+            StoreErrorKind::NoSuchBucket => Self { of_bucket: true, ..failure },
             _ => failure,
         }
     }

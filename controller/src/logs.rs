@@ -54,6 +54,9 @@ struct Piece {
     error: Option<String>,
     /// Where the log is; none where there is none.
     log: Option<String>,
+    /// Its key.
+    #[serde(skip)]
+    key: Option<String>,
     /// What is in it.
     text: String,
     /// How it reads on a terminal, where that is otherwise.

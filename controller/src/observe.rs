@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use dayfly_shared::bucket::{JobBucket, age};
 use dayfly_shared::clock::Timestamp;
-use dayfly_shared::ids::TaskId;
+use dayfly_shared::ids::{AgentId, TaskId};
 use dayfly_shared::keys::View;
 use dayfly_shared::records::{DeadLetter, ResultRecord, TaskOutcome, from_json};
 use dayfly_shared::store::{ETag, Entry, ListQuery, Store, StoreExt as _};
@@ -20,6 +20,8 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::failure::{Failure, Result};
 use crate::history::no_job;
+
+use agents::Decided;
 
 pub use agents::AgentNow;
 pub use leases::RunningNow;
@@ -39,6 +41,8 @@ pub struct Observer {
     views: ViewsRead,
     /// When tasks were done, by their agents' clocks.
     ends: Vec<Timestamp>,
+    /// What agents have decided, by the results: their records come later.
+    decided: BTreeMap<AgentId, Decided>,
     leases: Cache,
     agents: Cache,
     letters: BTreeMap<TaskId, DeadLetter>,
@@ -68,6 +72,7 @@ impl Observer {
             ledger: Ledger::default(),
             views: ViewsRead::new(),
             ends: Vec::new(),
+            decided: BTreeMap::new(),
             leases: Cache::new(),
             agents: Cache::new(),
             letters: BTreeMap::new(),
@@ -123,7 +128,8 @@ impl Observer {
 
         let listed = list_aged(&*store, &self.job.keys.agents()).await?;
         refresh(&*store, &mut self.agents, &listed).await?;
-        let agents = agents::agents(&listed, &self.agents, settings.lease_ttl());
+        let mut agents = agents::agents(&listed, &self.agents, settings.lease_ttl());
+        agents.iter_mut().for_each(|agent| agent.catch_up(self.decided.get(&agent.agent), &running));
 
         let tally = self.tally();
         self.read_letters(tally.failed).await?;
@@ -160,6 +166,7 @@ impl Observer {
         let results = self.job.catch_up(&mut self.ledger).await?;
         for result in &results {
             self.ends.extend(ends(result));
+            agents::count(&mut self.decided, result);
         }
         if let Some(kept) = &mut self.kept {
             kept.extend(results);

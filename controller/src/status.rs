@@ -163,7 +163,9 @@ impl fmt::Display for StatusReport<'_> {
         }
         if let Some(spent) = &self.spent {
             writeln!(f, "cost     {spent}")?;
-            writeln!(f, "machines {}", spent.machine_time())?;
+            if spent.seconds.is_some() || snapshot.state != JobState::Over {
+                writeln!(f, "machines {}", spent.machine_time())?;
+            }
         }
         if let Some(link) = self.console.as_deref().filter(|_| snapshot.state == JobState::Over) {
             writeln!(f, "results  {link}")?;
@@ -244,11 +246,13 @@ impl StatusReport<'_> {
         }
         for letter in given_up.iter().take(self.shown) {
             let (attempts, gist) = (human::count(letter.attempts, "attempt"), Gist::of(&letter.error));
-            write!(f, "  {}  after {attempts}: {gist}", letter.name)?;
-            if let Some(log) = &letter.log {
-                write!(f, " (log: s3://{}/{log})", self.snapshot.job.bucket())?;
+            write!(f, "  {}  after {attempts}: {}", letter.name, gist.point.unwrap_or(gist.headline))?;
+            let log = letter.log.as_ref().map(|log| format!("log: s3://{}/{log}", self.snapshot.job.bucket()));
+            let more: Vec<String> = gist.point.map(|_| gist.headline.to_owned()).into_iter().chain(log).collect();
+            match more.as_slice() {
+                [] => writeln!(f)?,
+                more => writeln!(f, " ({})", more.join("; "))?,
             }
-            writeln!(f)?;
         }
         self.more(f, usize::try_from(self.snapshot.tasks.failed).unwrap_or(usize::MAX))
     }

@@ -49,8 +49,11 @@ async fn on_machines(_parts: &Parts, _job: &Location, args: &AgentsArgs) -> Resu
 async fn on_machines(parts: &Parts, job: &Location, args: &AgentsArgs) -> Result<Ground> {
     // Who may read the job alone may not look above it, and has machines nowhere.
     let search = cloud::search(parts, job).await;
-    let search =
-        search.map_err(|f| f.during("looking for a deployment").or("pass --here to start agents on this machine"))?;
+    let search = search.map_err(|failure| match failure.is_of_bucket() {
+        // Where agents run makes no difference.
+        true => failure,
+        false => failure.during("looking for a deployment").or("pass --here to start agents on this machine"),
+    })?;
     if let Some(deployment) = search.found {
         cloud::check_place(&deployment, job)?;
         return Ok(Ground::Ec2(Box::new(deployment)));

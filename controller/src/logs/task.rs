@@ -35,7 +35,7 @@ pub async fn print(parts: &Parts, job: &Location, tasks: &[String], args: &LogsA
     let headed = pieces.len() > 1;
     for mut piece in pieces {
         piece.headed = headed;
-        if let Some((_, key)) = piece.log.as_deref().and_then(|log| log.strip_prefix("s3://")?.split_once('/')) {
+        if let Some(key) = &piece.key {
             let text = Reader::default().more(&plan.job, key).await?.unwrap_or_default();
             piece.text = tail(&text, args.tail).to_owned();
         }
@@ -59,6 +59,7 @@ async fn pieces_of(plan: &Plan, history: &History) -> Result<Vec<Piece>> {
                     of: history.name.clone(),
                     attempt: Some(log.attempt),
                     log: place,
+                    key: Some(log.key),
                     ..Piece::default()
                 });
             }
@@ -76,6 +77,7 @@ fn piece_of(plan: &Plan, history: &History, attempt: &Try) -> Piece {
         end: Some(end_words(attempt.end)),
         error: attempt.error.clone(),
         log: attempt.log.as_ref().map(|log| plan.job.place(&log.key)),
+        key: attempt.log.as_ref().map(|log| log.key.clone()),
         ..Piece::default()
     }
 }
@@ -104,17 +106,14 @@ async fn follow(parts: &Parts, mut plan: Plan, names: &[String], args: &LogsArgs
             let history = plan.history(parts, name).await?;
             decided &= matches!(history.standing, Standing::Done | Standing::GivenUp);
             for mut piece in pieces_of(&plan, &history).await? {
-                let Some((_, key)) = piece.log.as_deref().and_then(|log| log.strip_prefix("s3://")?.split_once('/'))
-                else {
-                    continue;
-                };
-                let first = !readers.contains_key(key);
-                let reader = readers.entry(key.to_owned()).or_default();
-                let Some(text) = reader.more(&plan.job, key).await? else { continue };
+                let Some(key) = piece.key.clone() else { continue };
+                let first = !readers.contains_key(&key);
+                let reader = readers.entry(key.clone()).or_default();
+                let Some(text) = reader.more(&plan.job, &key).await? else { continue };
                 piece.text = if first { tail(&text, args.tail).to_owned() } else { text };
                 // Whose it is, whenever another log goes on than before.
-                piece.headed = last.as_deref() != Some(key);
-                last = Some(key.to_owned());
+                piece.headed = last.as_ref() != Some(&key);
+                last = Some(key);
                 parts.output().line(&piece);
             }
         }

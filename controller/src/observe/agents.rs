@@ -1,13 +1,14 @@
 //! The agents of a job, as their records say.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dayfly_shared::clock::Timestamp;
 use dayfly_shared::ids::AgentId;
-use dayfly_shared::records::{AgentRecord, AgentState, from_json};
+use dayfly_shared::records::{AgentRecord, AgentState, AttemptEnd, ResultRecord, TaskOutcome, from_json};
 use serde::Serialize;
 
-use super::{Aged, Cache};
+use super::{Aged, Cache, RunningNow};
 
 /// An agent writes its record at least with each heartbeat, a third of a lease; this many leases without one, and
 /// something is wrong with it.
@@ -66,6 +67,26 @@ pub struct AgentNow {
     pub machine_memory_bytes: Option<u64>,
 }
 
+/// What an agent has decided.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Decided {
+    done: u64,
+    failed: u64,
+}
+
+/// Adds what a result tells.
+pub(super) fn count(decided: &mut BTreeMap<AgentId, Decided>, result: &ResultRecord) {
+    for task in &result.tasks {
+        let Some(last) = task.attempts.last() else { continue };
+        let own = decided.entry(last.agent.clone()).or_default();
+        match task.outcome {
+            // Else its output was another's.
+            TaskOutcome::Done { .. } => own.done += u64::from(last.end == AttemptEnd::Done),
+            TaskOutcome::Failed { .. } => own.failed += 1,
+        }
+    }
+}
+
 /// All agents, those at work first, by name.
 pub(super) fn agents(listed: &[Aged], cache: &Cache, lease_ttl: Duration) -> Vec<AgentNow> {
     let silent = lease_ttl.saturating_mul(SILENT_LEASES);
@@ -116,6 +137,19 @@ fn now(record: AgentRecord, age: Option<Duration>, silent: Duration) -> AgentNow
 }
 
 impl AgentNow {
+    /// Takes up what is known from elsewhere: a record is written at the start, and then with each heartbeat.
+    pub(super) fn catch_up(&mut self, decided: Option<&Decided>, leases: &[RunningNow]) {
+        if let Some(decided) = decided {
+            self.done = self.done.max(decided.done);
+            self.failed = self.failed.max(decided.failed);
+        }
+        if self.live {
+            // A slot may hold the next chunk, or one of which the last output goes up; it runs one task.
+            let held = leases.iter().filter(|lease| lease.agent == self.agent && lease.holds()).count() as u64;
+            self.running = held.min(self.slots.into());
+        }
+    }
+
     /// Where it runs: `c7i.large spot us-west-2a`, or the host; and by which engine.
     pub fn place(&self) -> String {
         let words = [&self.instance_type, &self.market, &self.zone];

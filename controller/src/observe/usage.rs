@@ -36,6 +36,8 @@ struct Shape {
     cores: u32,
     memory_bytes: u64,
     slots: u32,
+    /// Whether another could be taken in its place.
+    on_ec2: bool,
 }
 
 impl UsageNow {
@@ -43,7 +45,8 @@ impl UsageNow {
     pub(super) fn of(totals: UsageTotals, agents: &[AgentNow]) -> Self {
         let shapes = agents.iter().filter_map(|agent| {
             let (cores, memory_bytes) = (agent.cores?, agent.machine_memory_bytes?);
-            Some(Shape { cores, memory_bytes, slots: agent.slots }).filter(|s| s.cores > 0 && s.slots > 0)
+            let on_ec2 = agent.instance_type.is_some();
+            Some(Shape { cores, memory_bytes, slots: agent.slots, on_ec2 }).filter(|s| s.cores > 0 && s.slots > 0)
         });
         let tightest = shapes.min_by_key(|shape| shape.memory_bytes / u64::from(shape.slots));
         let advice = tightest.filter(|_| totals.attempts >= ENOUGH).map_or_else(Vec::new, |s| advice(&totals, s));
@@ -57,7 +60,7 @@ fn advice(totals: &UsageTotals, shape: Shape) -> Vec<String> {
         // Programs that were over before their memory was looked at say nothing of what a machine needs.
         return lines;
     }
-    let Shape { cores, memory_bytes, slots } = shape;
+    let Shape { cores, memory_bytes, slots, on_ec2 } = shape;
     let peak = totals.peak_memory_bytes as f64;
     let needed = (peak * SPARE) as u64 * u64::from(slots) + SYSTEM_BYTES;
     let rule = format!(
@@ -77,10 +80,12 @@ fn advice(totals: &UsageTotals, shape: Shape) -> Vec<String> {
             lines.push(format!("memory is tight: {} of {have} {rule}; take {larger}", human::bytes(needed)));
         }
         // A machine's kernel keeps some of its memory, so half a GiB a core less is still the same family.
-        Some((gib, name)) if memory_bytes > u64::from(cores) * ((gib << 30) + (1 << 29)) => lines.push(format!(
-            "less memory would do: {} of {have} {rule}; {gib} GiB a core (family {name}) are enough",
-            human::bytes(needed)
-        )),
+        Some((gib, name)) if on_ec2 && memory_bytes > u64::from(cores) * ((gib << 30) + (1 << 29)) => {
+            lines.push(format!(
+                "less memory would do: {} of {have} {rule}; {gib} GiB a core (family {name}) are enough",
+                human::bytes(needed)
+            ))
+        }
         _ => {}
     }
     if totals.wall_ms > 0 {
@@ -132,7 +137,7 @@ mod tests {
     fn said(peak: u64, cpu: u64, (cores, gib, slots): (u32, u64, u32)) -> String {
         let totals = UsageTotals { attempts: 10, peak_memory_bytes: peak, cpu_ms: cpu, wall_ms: 1000 };
         // What a kernel gives away is a little less than the machine has.
-        advice(&totals, Shape { cores, memory_bytes: gib * GIB - (GIB >> 3), slots }).join("\n")
+        advice(&totals, Shape { cores, memory_bytes: gib * GIB - (GIB >> 3), slots, on_ec2: true }).join("\n")
     }
 
     #[test]
@@ -158,6 +163,12 @@ mod tests {
         assert!(more.contains("tight") && more.contains("8 GiB a core (family r), or fewer slots"), "{more}");
         let huge = said(40 * GIB, 1000, (2, 16, 2));
         assert!(huge.contains("take fewer slots"), "{huge}");
+    }
+
+    #[test]
+    fn a_machine_of_ones_own_is_not_exchanged() {
+        let totals = UsageTotals { attempts: 10, peak_memory_bytes: GIB / 4, cpu_ms: 1000, wall_ms: 1000 };
+        assert_eq!(advice(&totals, Shape { cores: 4, memory_bytes: 32 * GIB, slots: 4, on_ec2: false }), [""; 0]);
     }
 
     #[test]

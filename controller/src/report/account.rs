@@ -105,10 +105,13 @@ pub async fn spent(parts: &Parts, job: &JobBucket, snapshot: &Snapshot, now: Tim
 pub async fn noted(job: &JobBucket) -> Result<Option<Spent>> {
     let Some(cost) = job.summary().await?.and_then(|summary| summary.cost) else { return Ok(None) };
     Ok(Some(Spent {
-        seconds: Some(cost.machine_seconds as f64),
+        // Agents elsewhere than on EC2 are no machines of the bill.
+        seconds: (cost.machine_count > 0).then_some(cost.machine_seconds as f64),
         dollars: Some(cost.dollars),
         requests_dollars: Some(cost.requests),
-        notes: vec![format!("as of {}, by dayfly cost", cost.at)],
+        notes: std::iter::once(format!("as of {}, by dayfly cost", cost.at))
+            .chain(cost.unknown.iter().map(|unknown| format!("not in it: {unknown}")))
+            .collect(),
         ..Spent::default()
     }))
 }

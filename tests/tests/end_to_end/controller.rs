@@ -6,7 +6,7 @@ use std::path::Path;
 use dayfly_shared::job::{JobSettings, Location};
 use dayfly_shared::keys::{View, output_name};
 use dayfly_shared::records::AgentState;
-use dayfly_tests::{Job, Layout, Rule, World, content, everywhere, orphans};
+use dayfly_tests::{Job, Kind, Layout, Rule, World, content, everywhere, orphans};
 use hyper::Method;
 
 /// Short leases, as flags of `dayfly seed`.
@@ -115,6 +115,9 @@ everywhere! {
     async fn a_controller_that_cannot(world: &World) {
         let job = Layout::new(2).unwatched().lay_out(world).await;
         world.dayfly(&["status", "s3://no-such-bucket/job"]).await.expect(1, &["error:", "no-such-bucket"]);
+        let ended = world.dayfly(&["run", "s3://no-such-bucket/job", "--demo"]).await;
+        ended.expect(1, &["create it (aws s3 mb s3://no-such-bucket)"]);
+        assert!(!ended.said.contains("--here"), "it would be no help: {}", ended.said);
         for command in ["status", "watch", "launch", "pause", "cancel", "clean"] {
             let ended = world.dayfly(&[command, "s3://test-bucket/jbo"]).await;
             ended.expect(1, &["error:", "s3://test-bucket/jbo/", "no job"]);
@@ -127,6 +130,47 @@ everywhere! {
             command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
         });
         without.ended().await.expect(1, &["error:", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"]);
+    }
+
+    /// A store that is not Amazon's has no machines beside it, and its requests have no price that AWS would tell.
+    async fn what_only_aws_could_tell(world: &World) {
+        if world.server().kind() != Kind::Endpoint {
+            // The other server plays some of AWS's services.
+            return;
+        }
+        let mut job = Layout::new(2).lay_out(world).await;
+        job.agent("one").start().ended().await.expect(0, &[]);
+        for command in ["ps", "reap", "terminate"] {
+            let said = ["ec2:DescribeInstances", "no such service of AWS", "AWS_ENDPOINT_URL_S3", "dayfly launch --here"];
+            world.dayfly(&[command, &job.url()]).await.expect(1, &said);
+        }
+        let ended = world.dayfly(&["cost", &job.url()]).await;
+        ended.expect(0, &["no machine of EC2 worked on it that is known", "requests to the store\n"]);
+        assert!(!ended.said.contains("$0.0000"), "what is unknown is not nothing: {}", ended.said);
+        let ended = world.dayfly(&["status", &job.url()]).await;
+        ended.expect(0, &["by dayfly cost; not in it: the price of S3 requests is unknown"]);
+        assert!(!ended.said.contains("machines"), "{}", ended.said);
+        let note = "the job is over: that holds for what is added to it";
+        world.dayfly(&["pause", &job.url()]).await.expect(0, &["is paused", note]);
+        job.finish(&[]).await;
+    }
+
+    /// Records of agents are seldom written; what they have done stands in the results, what they do in the semaphores.
+    async fn an_agent_is_shown_as_it_is_now(world: &World) {
+        let settings = JobSettings { lease_ttl_seconds: 3600, ..JobSettings::default() };
+        let mut job = Layout::new(6).settings(Some(settings)).lay_out(world).await;
+        let proxy = world.proxy(1).await;
+        let gate = proxy.hold(Rule::on(Method::GET).key_ends(".dat").and(|asked| asked.key.contains("/in")).after(3));
+        let mut agent = job.agent("one").through(&proxy).start();
+        world.held(&mut agent, &gate).await;
+        world.until("three are done", async || {
+            let status = world.dayfly(&["status", &job.url()]).await;
+            status.said.contains("3 of 6 done, 1 running") && status.said.contains("working, 3 done, 1 of 1 slot running")
+        })
+        .await;
+        gate.open();
+        agent.ended().await.expect(0, &[]);
+        job.finish(&[]).await;
     }
 
     /// Seeding without a kernel, with an empty one, from a folder that is not there: nothing is begun.

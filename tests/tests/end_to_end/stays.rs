@@ -80,6 +80,12 @@ fn a_suspended_job_ends_its_run() {
         let wanted = ["error: the job is suspended: ", why, "5 tasks to do", &resume, "dayfly launch --local"];
         assert!(wanted.iter().all(|words| last.contains(words)), "{last}");
         gone(world).await;
+        // A folder's logs are read as a bucket's.
+        let failed = std::fs::read_to_string(Path::new(&root).join("dayfly/failed.txt")).expect("failed.txt");
+        for more in [&[][..], &["--follow"], &["--tail", "3"]] {
+            let line = [&["logs", "--local", &root, failed.trim()], more].concat();
+            world.dayfly(&line).await.expect(0, &["failed, on local-1", "\nValueError: no column price"]);
+        }
         std::fs::write(&mended, "").expect("a file");
         world.dayfly(&["status", "--local", &root]).await.expect(0, &["to go on: dayfly resume and dayfly launch"]);
         world.dayfly(&["resume", "--local", &root]).await.expect(0, &["may run again"]);

@@ -150,9 +150,11 @@ on_endpoint! {
         }
         lines.ended().await.expect(3, &[]);
         let status = world.dayfly(&["status", JOB]).await;
-        status.expect(0, &[&format!("a.csv  after 1 attempt: {end} (log: s3://test-bucket/job/logs/")]);
+        let line = format!("a.csv  after 1 attempt: {}; log: s3://test-bucket/job/logs/", end.trim_end_matches(')'));
+        status.expect(0, &[&line]);
         assert!(!status.said.contains("Traceback"), "{}", status.said);
-        world.dayfly(&["describe", JOB, "a.csv"]).await.expect(0, &["Traceback", "line 3, in load", "ValueError"]);
+        let attempt = "\n      the program ended with exit code 1: ValueError: no column price\n";
+        world.dayfly(&["describe", JOB, "a.csv"]).await.expect(0, &["Traceback", "line 3, in load", attempt]);
     }
 }
 

@@ -80,7 +80,8 @@ fn the_report_as_it_grows() {
 #[test]
 fn machine_time_as_soon_as_it_is_known() {
     run(Kind::Endpoint, async |world: &World| {
-        let job = Layout::new(2).settings(Some(JobSettings::default())).unwatched().lay_out(world).await;
+        let settings = JobSettings { lease_ttl_seconds: 3600, ..JobSettings::default() };
+        let job = Layout::new(2).settings(Some(settings)).unwatched().lay_out(world).await;
         let mut server = world.start_dayfly(&["watch", &job.url(), "--web"]);
         world.until("its address", async || server.said().contains("http://127.0.0.1:")).await;
         let said = server.said();

@@ -62,6 +62,7 @@ where
     R: std::fmt::Debug,
 {
     match error.as_service_error() {
+        Some(said) if said.code().is_none() && said.message().is_none() => not_aws(action, about),
         Some(said) => of_service(
             action,
             about,
@@ -73,6 +74,14 @@ where
             _ => of_transport(action, about, &one_line(&chain(error))),
         },
     }
+}
+
+/// The failure of a call that was answered as no service of AWS answers: by an S3 service that is not Amazon's, mostly.
+fn not_aws(action: &str, about: &str) -> Failure {
+    Failure::new(format!("{action} {about}: whoever answers there is no such service of AWS")).fix(
+        "where S3 alone is elsewhere, name its endpoint by AWS_ENDPOINT_URL_S3, not for all services (--endpoint-url, \
+         AWS_ENDPOINT_URL); without EC2 agents run where they are started: dayfly launch --here, dayfly-agent",
+    )
 }
 
 /// The failure of a call that a service refused.

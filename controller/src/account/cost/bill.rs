@@ -164,7 +164,11 @@ impl fmt::Display for Bill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cost = self.cost();
         let so_far = if self.is_running() { " so far" } else { "" };
-        writeln!(f, "{} cost ${:.4}{so_far}", self.job, cost.dollars)?;
+        let nothing = self.machines.is_empty() && !self.requests_charge.unknown.is_empty();
+        match nothing {
+            true => writeln!(f, "{}: no machine of EC2 worked on it that is known", self.job)?,
+            false => writeln!(f, "{} cost ${:.4}{so_far}", self.job, cost.dollars)?,
+        }
         if self.all {
             for line in &self.machines {
                 let time = line.seconds.map_or("time unknown".to_owned(), |s| human::duration(Duration::from_secs(s)));
@@ -182,13 +186,11 @@ impl fmt::Display for Bill {
             }
         }
         let (puts, gets) = self.requests;
-        writeln!(
-            f,
-            "  {} and {} requests to the store  ${:.4}",
-            human::thousands(puts),
-            human::thousands(gets),
-            self.requests_charge.dollars
-        )?;
+        write!(f, "  {} and {} requests to the store", human::thousands(puts), human::thousands(gets))?;
+        match nothing {
+            true => writeln!(f)?,
+            false => writeln!(f, "  ${:.4}", self.requests_charge.dollars)?,
+        }
         if !cost.unknown.is_empty() {
             writeln!(f, "not in it, as unknown: {}", human::some(&cost.unknown))?;
         }
