@@ -33,6 +33,10 @@ pub async fn command(parts: &Parts, args: &LaunchArgs) -> Result<Exit> {
     let before = observer.look().await?;
     match before.state {
         JobState::Over if !args.agents.linger => {
+            if before.tasks.failed > 0 {
+                let (failed, retry) = (before.tasks.failed, parts.settings.command("retry", &job));
+                parts.output().note(format!("{} given up; to try again: {retry} --all", human::count(failed, "task")));
+            }
             parts.output().result(&LaunchReport { job, agents: Vec::new(), follow: None });
             return Ok(watch::exit(&before));
         }

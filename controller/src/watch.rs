@@ -7,6 +7,7 @@ mod screen;
 mod view;
 mod web;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use dayfly_shared::clock::Moment;
@@ -16,6 +17,7 @@ use dayfly_shared::exit::Exit;
 use crate::cap;
 use crate::cli::WatchArgs;
 use crate::failure::Result;
+use crate::human;
 use crate::notices;
 use crate::observe::{JobState, Observer, Snapshot};
 use crate::parts::{Parts, Patience};
@@ -39,6 +41,8 @@ const PER_PAGE: Duration = Duration::from_millis(500);
 const BILL: Duration = Duration::from_mins(1);
 /// Between two drawings of the screen: ages go on, and a window that was resized is filled again, before anybody wonders.
 const FRAME: Duration = Duration::from_millis(250);
+/// A look that takes longer than this is not slow: nobody answers.
+const SILENCE: Duration = Duration::from_secs(5);
 /// Lines of agents in the display that moves: with the rest they fit on the smallest terminal (24 lines).
 const AGENT_LINES: usize = 16;
 
@@ -144,11 +148,32 @@ impl<'a> Watcher<'a> {
                     () = stop.asked() => return Ok((snapshot, Ending::Stopped)),
                 }
             }
-            tokio::select! {
-                look = observer.look() => snapshot = look?,
-                () = stop.asked() => return Ok((snapshot, Ending::Stopped)),
-            }
+            let begun = self.parts.clock.now().at;
+            let looked = {
+                let mut look = pin!(observer.look());
+                loop {
+                    tokio::select! {
+                        looked = &mut look => break looked?,
+                        () = self.parts.clock.sleep(FRAME) => self.wait_for(&snapshot, begun),
+                        () = stop.asked() => return Ok((snapshot, Ending::Stopped)),
+                    }
+                }
+            };
+            self.view.unanswered = None;
+            snapshot = looked;
         }
+    }
+
+    /// Says, once that is worth a word, that what is shown is old.
+    fn wait_for(&mut self, snapshot: &Snapshot, begun: Moment) {
+        let silent = self.parts.clock.now().at.since(begun);
+        if silent < SILENCE {
+            return;
+        }
+        if self.view.unanswered.replace(silent).is_none() && self.screen.is_none() {
+            self.parts.output().note(format!("no answer from the store for {}; still asking", human::duration(silent)));
+        }
+        self.draw(snapshot);
     }
 
     /// What it has cost, and whether it may cost more.

@@ -1,5 +1,7 @@
 //! What the screen shows of a job.
 
+use std::time::Duration;
+
 use dayfly_shared::clock::Timestamp;
 
 use crate::gist::Gist;
@@ -17,6 +19,8 @@ const BAR: usize = 40;
 pub struct View {
     /// What the job has cost so far, where that is known.
     pub dollars: Option<f64>,
+    /// How long the store has not answered, where that is long.
+    pub unanswered: Option<Duration>,
 }
 
 impl View {
@@ -39,7 +43,9 @@ impl View {
             }
         }
         lines.truncate(height.saturating_sub(1));
-        lines.push("Ctrl-C ends the watching; the job goes on".to_owned());
+        let silent = self.unanswered.map(human::duration);
+        let silent = silent.map_or(String::new(), |silent| format!("; no answer from the store for {silent}"));
+        lines.push(format!("Ctrl-C ends the watching; the job goes on{silent}"));
         lines
     }
 

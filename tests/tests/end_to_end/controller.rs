@@ -6,7 +6,7 @@ use std::path::Path;
 use dayfly_shared::job::{JobSettings, Location};
 use dayfly_shared::keys::{View, output_name};
 use dayfly_shared::records::AgentState;
-use dayfly_tests::{Job, Kind, Layout, Rule, World, content, everywhere, orphans};
+use dayfly_tests::{Job, Layout, Rule, World, content, everywhere, on_endpoint, orphans};
 use hyper::Method;
 
 /// Short leases, as flags of `dayfly seed`.
@@ -18,6 +18,29 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     entries
         .map(|entry| (entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path()).expect("a file")))
         .collect()
+}
+
+on_endpoint! {
+    // The other server plays some of AWS's services.
+    /// A store that is not Amazon's has no machines beside it, and its requests have no price that AWS would tell.
+    async fn what_only_aws_could_tell(world: &World) {
+        let mut job = Layout::new(2).lay_out(world).await;
+        job.agent("one").start().ended().await.expect(0, &[]);
+        for command in ["ps", "reap", "terminate"] {
+            let said = ["ec2:DescribeInstances", "no such service of AWS", "AWS_ENDPOINT_URL_S3", "dayfly launch --here"];
+            world.dayfly(&[command, &job.url()]).await.expect(1, &said);
+        }
+        let ended = world.dayfly(&["cost", &job.url()]).await;
+        ended.expect(0, &["no machine of EC2 worked on it that is known", "requests to the store\n"]);
+        assert_eq!(ended.said.matches("no such service of AWS").count(), 1, "once: {}", ended.said);
+        assert!(!ended.said.contains("$0.0000"), "what is unknown is not nothing: {}", ended.said);
+        let ended = world.dayfly(&["status", &job.url()]).await;
+        ended.expect(0, &["by dayfly cost; not in it: the price of S3 requests is unknown"]);
+        assert!(!ended.said.contains("machines"), "{}", ended.said);
+        let note = "the job is over: that holds for what is added to it";
+        world.dayfly(&["pause", &job.url()]).await.expect(0, &["is paused", note]);
+        job.finish(&[]).await;
+    }
 }
 
 everywhere! {
@@ -130,29 +153,6 @@ everywhere! {
             command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
         });
         without.ended().await.expect(1, &["error:", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"]);
-    }
-
-    /// A store that is not Amazon's has no machines beside it, and its requests have no price that AWS would tell.
-    async fn what_only_aws_could_tell(world: &World) {
-        if world.server().kind() != Kind::Endpoint {
-            // The other server plays some of AWS's services.
-            return;
-        }
-        let mut job = Layout::new(2).lay_out(world).await;
-        job.agent("one").start().ended().await.expect(0, &[]);
-        for command in ["ps", "reap", "terminate"] {
-            let said = ["ec2:DescribeInstances", "no such service of AWS", "AWS_ENDPOINT_URL_S3", "dayfly launch --here"];
-            world.dayfly(&[command, &job.url()]).await.expect(1, &said);
-        }
-        let ended = world.dayfly(&["cost", &job.url()]).await;
-        ended.expect(0, &["no machine of EC2 worked on it that is known", "requests to the store\n"]);
-        assert!(!ended.said.contains("$0.0000"), "what is unknown is not nothing: {}", ended.said);
-        let ended = world.dayfly(&["status", &job.url()]).await;
-        ended.expect(0, &["by dayfly cost; not in it: the price of S3 requests is unknown"]);
-        assert!(!ended.said.contains("machines"), "{}", ended.said);
-        let note = "the job is over: that holds for what is added to it";
-        world.dayfly(&["pause", &job.url()]).await.expect(0, &["is paused", note]);
-        job.finish(&[]).await;
     }
 
     /// Records of agents are seldom written; what they have done stands in the results, what they do in the semaphores.

@@ -90,6 +90,8 @@ fn a_suspended_job_ends_its_run() {
         world.dayfly(&["status", "--local", &root]).await.expect(0, &["to go on: dayfly resume and dayfly launch"]);
         world.dayfly(&["resume", "--local", &root]).await.expect(0, &["may run again"]);
         world.dayfly(&["launch", "--local", &root]).await.expect(3, &["5 of 6 done, 1 given up"]);
+        let retry = format!("1 task given up; to try again: dayfly retry --local {root} --all");
+        world.dayfly(&["launch", "--local", &root]).await.expect(3, &["nothing is left to do", &retry]);
     });
 }
 

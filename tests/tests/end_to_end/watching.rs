@@ -122,6 +122,37 @@ on_endpoint! {
         check_left(world, &terminal);
     }
 
+    /// A store that does not answer is said not to: what stands on the screen is old then.
+    async fn a_silent_store_is_said_to_be(world: &World) {
+        let mut job = Layout::new(3).lay_out(world).await;
+        let proxy = world.proxy(1).await;
+        let gate = proxy.hold(Rule::on(Method::GET).key_ends("/control.json").after(2));
+        let url = proxy.url();
+        let mut lines = world.start_dayfly_with(&["watch", &job.url()], |command| {
+            command.env("AWS_ENDPOINT_URL", &url);
+        });
+        world.until("lines say it", async || lines.said().contains("no answer from the store for 5")).await;
+        gate.open();
+        let terminal = Terminal::open(world, 90, 24);
+        let proxy = world.proxy(2).await;
+        let (gate, url) = (proxy.hold(Rule::on(Method::GET).key_ends("/control.json").after(2)), proxy.url());
+        if let Some(terminal) = &terminal {
+            terminal.enter(&format!("AWS_ENDPOINT_URL={url} dayfly watch {}; echo code $?", job.url()));
+            world.until("the screen says it", async || {
+                terminal.screen().lines().any(|line| line.starts_with("Ctrl-C ends") && line.contains("; no answer from the store"))
+            })
+            .await;
+        }
+        gate.open();
+        job.agent("one").start().ended().await.expect(0, &[]);
+        let ended = lines.ended().await;
+        ended.expect(0, &["3 of 3 done"]);
+        if let Some(terminal) = &terminal {
+            world.until("the end", async || terminal.screen().contains("code 0")).await;
+        }
+        job.finish(&[]).await;
+    }
+
     /// Of a failure one line says what went wrong: the exception, and not where its traceback begins.
     async fn what_a_program_died_of_is_said_in_a_line(world: &World) {
         let script = "import sys\ndef load(name):\n    raise ValueError('no column price')\nload(sys.argv[1])\n";

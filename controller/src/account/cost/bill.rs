@@ -194,7 +194,8 @@ impl fmt::Display for Bill {
         if !cost.unknown.is_empty() {
             writeln!(f, "not in it, as unknown: {}", human::some(&cost.unknown))?;
         }
-        for note in &self.notes {
+        // Where nothing of AWS answers, each service's failure says the same.
+        for note in self.notes.iter().take(if nothing { 1 } else { usize::MAX }) {
             writeln!(f, "  {note}")?;
         }
         Ok(())
