@@ -1,8 +1,10 @@
 //! The agent's log: the same events on standard error and in `log.txt` as lines for people, and in `log.jsonl` as JSON,
-//! which goes to the bucket.
+//! which goes to the bucket. Both are kept within bounds.
+
+mod kept;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use async_trait::async_trait;
 use tracing_subscriber::Layer;
@@ -13,6 +15,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::driver::Journal;
+use kept::{BOUNDS, Kept};
 
 /// Chooses what is logged: `target=level` pairs with commas between.
 const FILTER_VARIABLE: &str = "DAYFLY_LOG";
@@ -21,7 +24,7 @@ const FILTER: &str = "warn,dayfly_agent=info,dayfly_shared=info";
 
 /// The log's files.
 pub struct Log {
-    json: PathBuf,
+    json: Kept,
 }
 
 impl Log {
@@ -37,21 +40,20 @@ impl Log {
         std::fs::create_dir_all(folder).map_err(|e| {
             format!("the work folder {} cannot be made: {e}; choose another with --work-dir", folder.display())
         })?;
-        let json = folder.join("log.jsonl");
-        // Opened here once by hand: the appender panics where it cannot.
-        for file in [&json, &folder.join("log.txt")] {
-            std::fs::OpenOptions::new().create(true).append(true).open(file).map_err(|e| {
+        let open = |name: &str| {
+            let file = folder.join(name);
+            Kept::open(&file, BOUNDS).map_err(|e| {
                 format!("the log {} cannot be written: {e}; choose another folder with --work-dir", file.display())
-            })?;
-        }
+            })
+        };
+        let (json, text) = (open("log.jsonl")?, open("log.txt")?);
         let wanted = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| FILTER.to_owned());
         let filter: Targets =
             wanted.parse().map_err(|e| format!("{FILTER_VARIABLE} is not a filter such as '{FILTER}': {e}"))?;
-        let appender = |name: &str| tracing_appender::rolling::never(folder, name);
         // One layer, whatever it writes to: each kind of layer is a good part of the program's size.
         let json_writer = match also {
-            Some(also) => BoxMakeWriter::new(appender("log.jsonl").and(also)),
-            None => BoxMakeWriter::new(appender("log.jsonl")),
+            Some(also) => BoxMakeWriter::new(json.clone().and(also)),
+            None => BoxMakeWriter::new(json.clone()),
         };
         let as_json = tracing_subscriber::fmt::layer()
             .json()
@@ -59,8 +61,7 @@ impl Log {
             .with_current_span(false)
             .with_span_list(false)
             .with_writer(json_writer);
-        let as_text =
-            tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(appender("log.txt"));
+        let as_text = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(text);
         let on_stderr = (!quiet)
             .then(|| tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(io::stderr));
         tracing_subscriber::registry()
@@ -76,10 +77,11 @@ impl Log {
 #[async_trait]
 impl Journal for Log {
     async fn size(&self) -> u64 {
-        tokio::fs::metadata(&self.json).await.map_or(0, |m| m.len())
+        self.json.written()
     }
 
     async fn content(&self) -> io::Result<Vec<u8>> {
-        tokio::fs::read(&self.json).await
+        let json = self.json.clone();
+        tokio::task::spawn_blocking(move || json.content()).await.map_err(io::Error::other)?
     }
 }

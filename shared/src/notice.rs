@@ -258,7 +258,7 @@ mod tests {
         ] {
             let why = text.parse::<Address>().unwrap_err().to_string();
             assert!(why.contains(word) && !why.contains("secret@") && !why.contains("/secret"), "{text}: {why}");
-            assert!(["a-secret", "me:secret", "a secret"].iter().all(|secret| !why.contains(secret)), "{text}: {why}");
+            assert!(["a-secret", "me:secret"].iter().all(|secret| !why.contains(secret)), "{text}: {why}");
         }
     }
 }
