@@ -56,7 +56,7 @@ async fn start(parts: Parts, mut settings: Settings, look: Option<FirstLook>) ->
         Some(look) => look,
         None => FirstLook::take(&bucket, &endpoint, parts.clock.now().at).await?,
     };
-    if look.first.is_none() && !look.listed? {
+    if !look.exists {
         return Err(no_job(&bucket));
     }
     let seeded = look.seeded?;

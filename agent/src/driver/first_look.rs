@@ -14,8 +14,8 @@ use super::keeper::Control;
 pub struct FirstLook {
     /// The plan's first segment.
     pub(super) first: Option<Segment>,
-    /// Whether `tasklist.txt` is there.
-    pub(super) listed: Result<bool>,
+    /// Whether there is a job: a plan, or a `tasklist.txt`.
+    pub(super) exists: bool,
     /// `job.json`, as far as it can be read.
     pub(super) seeded: Result<Option<JobSettings>>,
     /// Whether the store was tried before.
@@ -40,6 +40,8 @@ impl FirstLook {
             bucket.control(),
         );
         let first = first?;
+        // Where there is a plan, the list is not asked for anything.
+        let exists = first.is_some() || listed?;
         // The list before the settings: whoever seeds writes them the other way round, so a list that is there has its
         // settings beside it. Absent ones may have come while the list was looked for.
         let seeded = match seeded {
@@ -49,7 +51,7 @@ impl FirstLook {
         match seeded {
             // What cannot be used matters only where there is a job.
             Err(error) if error.kind != StoreErrorKind::BadRecord => Err(error),
-            seeded => Ok(Self { first, listed, seeded, checked, control, at: now }),
+            seeded => Ok(Self { first, exists, seeded, checked, control, at: now }),
         }
     }
 }
