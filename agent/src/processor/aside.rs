@@ -15,7 +15,7 @@ use dayfly_shared::store::{Attributes, Condition, Store};
 use tokio::io::AsyncReadExt as _;
 
 use super::program::LogView;
-use super::put::{fetch_file, put_own};
+use super::put::{put_own, write_file};
 use super::sink::Sink;
 use super::{Failure, TaskIo};
 
@@ -108,7 +108,8 @@ impl TaskIo {
         self.around.job.keys.checkpoint(self.task.id, self.around.slug.as_deref())
     }
 
-    /// Fetches the checkpoint that an attempt before this one left to the file `to`; whether there was one.
+    /// Fetches the checkpoint that an attempt before this one left to the file `to`; whether there was one that the disk can
+    /// hold.
     ///
     /// # Errors
     /// A store that does not answer or refuses, a disk that is full.
@@ -117,7 +118,22 @@ impl TaskIo {
         if self.attempt.epoch == 1 {
             return Ok(false);
         }
-        fetch_file(self.around.job.store(), &self.checkpoint_key(), to).await
+        let (store, key) = (self.around.job.store(), self.checkpoint_key());
+        let Some(object) = store.get(&key, None).await? else { return Ok(false) };
+        // The archive, and what is in it.
+        let bytes = object.meta.size.saturating_mul(2);
+        if let Some((free, all)) = self.disk().filter(|(free, _)| bytes > *free) {
+            let what = format!("the checkpoint {} takes {bytes} bytes to unpack", store.place(&key));
+            if bytes <= all {
+                return Err(Failure::Later(format!(
+                    "{what}, and {free} are free on the disk of its machine, of {all}"
+                )));
+            }
+            tracing::warn!(task = %self.task.id, "{what}, and the disk of this machine has {all}; the task begins anew");
+            return Ok(false);
+        }
+        write_file(object, to).await?;
+        Ok(true)
     }
 
     /// Puts the file `from` as the task's checkpoint.

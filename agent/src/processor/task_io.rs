@@ -18,28 +18,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::aside::next_piece;
 use super::sink::Sink;
-use super::{Failure, PartBudget, SizeHint, Staged, on_disk, on_disk_by_name};
-
-/// A folder of the task's own, removed when dropped.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    /// What their names begin with.
-    pub const PREFIX: &str = "scratch-";
-
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(folder = %self.0.display(), %error, "a scratch folder could not be removed");
-        }
-    }
-}
+use super::{Failure, PartBudget, Scratch, SizeHint, Staged, on_disk, on_disk_by_name};
 
 /// What an attempt leaves for its agent to tell of, once there is something.
 pub type Note<T> = Arc<Mutex<Option<T>>>;
@@ -248,9 +227,8 @@ impl TaskIo {
     /// When it cannot be made: no task would fare better on this machine.
     pub fn scratch(&self) -> Result<Scratch, Failure> {
         let path = self.around.work_dir.join(format!("{}{}-{}", Scratch::PREFIX, self.task.id, self.attempt));
-        std::fs::create_dir_all(&path)
-            .map_err(|e| on_disk(&format!("the scratch folder {} cannot be made", path.display()), &e))?;
-        Ok(Scratch(path))
+        let what = format!("the scratch folder {} cannot be made", path.display());
+        Scratch::make(path).map_err(|e| on_disk(&what, &e))
     }
 
     /// Writes the input to a file.
@@ -260,7 +238,7 @@ impl TaskIo {
     pub async fn input_to_file(&mut self, path: &Path) -> Result<u64, Failure> {
         let broken = |e: std::io::Error| on_disk_by_name(&format!("{} cannot be written", path.display()), &e);
         let mut input = self.open_input().await?;
-        self.room_for(input.meta.size)?;
+        self.room_for_input(input.meta.size)?;
         let mut file = tokio::fs::File::create(path).await.map_err(broken)?;
         let mut bytes = 0;
         while let Some(piece) = input.body.next().await {
@@ -272,10 +250,15 @@ impl TaskIo {
         Ok(bytes)
     }
 
+    /// What is free on the disk, and all of it.
+    pub(super) fn disk(&self) -> Option<(u64, u64)> {
+        let disk = rustix::fs::statvfs(&self.around.work_dir).ok()?;
+        Some((disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize))
+    }
+
     /// Whether the disk takes so many bytes.
-    fn room_for(&self, bytes: u64) -> Result<(), Failure> {
-        let Ok(disk) = rustix::fs::statvfs(&self.around.work_dir) else { return Ok(()) };
-        let (free, all) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
+    fn room_for_input(&self, bytes: u64) -> Result<(), Failure> {
+        let Some((free, all)) = self.disk() else { return Ok(()) };
         let place = self.input.store.place(&self.input.key);
         if bytes > all {
             let error = format!(
