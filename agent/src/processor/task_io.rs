@@ -195,6 +195,11 @@ impl TaskIo {
             StoreErrorKind::Denied if self.around.others_were_read => {
                 Failure::Processor { error: error.to_string(), permanent: true }
             }
+            // Such as one under a key that the request has to bring along, or whose key was switched off. The store itself
+            // was found to do what is asked of it before.
+            StoreErrorKind::Unsupported => {
+                Failure::Processor { error: error.to_string(), permanent: self.around.others_were_read }
+            }
             _ => error.into(),
         }
     }
