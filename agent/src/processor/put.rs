@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::aside::next_piece;
 use super::sink::Sink;
-use super::{Failure, PART_BYTES, Staged, StagedBody, on_disk};
+use super::{Failure, PART_BYTES, PartBudget, Staged, StagedBody, on_disk};
 
 /// A store that does not answer is tried so often, over some two minutes; then the attempt is given back.
 const TRIES: u32 = 8;
@@ -103,11 +103,12 @@ pub async fn put_file_new(
     let broken = |e: std::io::Error| Failure::Interrupted(format!("{} cannot be read: {e}", from.display()));
     let mut file = tokio::fs::File::open(from).await.map_err(broken)?;
     let size = file.metadata().await.map_err(broken)?.len();
-    let mut sink = Sink::new(Arc::clone(store), key.to_owned(), attributes.clone(), PART_BYTES, size);
+    let parts = (PART_BYTES, PartBudget::default());
+    let mut sink = Sink::new(Arc::clone(store), key.to_owned(), attributes.clone(), parts, size);
     while let Some(piece) = next_piece(&mut file).await.map_err(broken)? {
         sink.write(piece).await?;
     }
-    let staged = sink.finish().await?;
+    let (staged, _room) = sink.finish().await?;
     let outcome = match &staged.body {
         StagedBody::Whole(body) => store.put(key, body.clone(), attributes, &Condition::Create).await?,
         StagedBody::Parts(upload, parts) => {

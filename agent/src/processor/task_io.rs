@@ -40,7 +40,7 @@ pub struct TaskIo {
     pub(super) attributes: Attributes,
     sink: Option<Sink>,
     pub(super) staged: Option<Staged>,
-    expected: u64,
+    pub(super) expected: u64,
     early: Mutex<Option<EarlyInput>>,
     pub(super) folder_bytes: Option<u64>,
     pub(super) around: Around,
@@ -211,7 +211,8 @@ impl TaskIo {
     pub async fn write(&mut self, piece: Bytes) -> Result<(), Failure> {
         let sink = self.sink.get_or_insert_with(|| {
             let (store, key) = (Arc::clone(&self.output.store), self.output.key.clone());
-            Sink::new(store, key, self.attributes.clone(), self.around.part_bytes, self.expected)
+            let parts = (self.around.part_bytes, self.around.part_budget.clone());
+            Sink::new(store, key, self.attributes.clone(), parts, self.expected)
         });
         let written = {
             let _waiting = self.around.waiting.begin(&*self.around.clock);
@@ -310,7 +311,10 @@ impl TaskIo {
         self.write(Bytes::new()).await?;
         let _waiting = self.around.waiting.begin(&*self.around.clock);
         match self.sink.take() {
-            Some(sink) => Ok(Staged { folder_bytes: self.folder_bytes, ..sink.finish().await? }),
+            Some(sink) => {
+                let (staged, _room) = sink.finish().await?;
+                Ok(Staged { folder_bytes: self.folder_bytes, ..staged })
+            }
             None => Err(Failure::Interrupted("there is no output".to_owned())),
         }
     }
