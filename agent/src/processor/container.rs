@@ -181,8 +181,7 @@ impl Processor for Container {
         };
         let room = Room::make(task.scratch()?, ready.user.folders)?;
         let done = self.work(ready, task, room.clone()).await;
-        room.leave().await;
-        done
+        room.leave(done).await
     }
 
     fn is_program(&self) -> bool {

@@ -46,11 +46,13 @@ impl Room {
         self.hand_over(folder)
     }
 
-    /// Removes them, and comes back when they are gone, unless something is still at work in them: then they go with that.
-    pub async fn leave(self) {
-        if let Some(scratch) = Arc::into_inner(self.scratch) {
+    /// Removes them, and comes back with what came of the task when they are gone. What is still at work in them takes them
+    /// along later; and a chunk that is to be given back in time does not wait.
+    pub async fn leave(self, done: Result<(), Failure>) -> Result<(), Failure> {
+        if let (Some(scratch), true) = (Arc::into_inner(self.scratch), done != Err(Failure::Stopped)) {
             scratch.remove().await;
         }
+        done
     }
 
     /// Makes the checkpoint folder anew, empty.

@@ -92,7 +92,7 @@ while :; do sleep 0.1; done
     }
 
     /// Longer than the lease lasts it is unpacked, with others waiting for the chunk: nobody takes it.
-    #[ignore = "some minutes: 100,000 files, several times"]
+    #[ignore = "a minute: 60,000 files, several times"]
     async fn a_lease_is_renewed_while_a_checkpoint_is_unpacked(world: &World) {
         let folder = inputs(world, &[("a", "1")]);
         let started = world.folder().join("started");
@@ -103,7 +103,7 @@ found = len(os.listdir(folder))
 if found:
     print(found)
     sys.exit()
-for n in range(100_000):
+for n in range(60_000):
     with open(f'{folder}/{n:06}', 'w') as f: f.write('x')
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 open(started, 'w').close()
@@ -114,7 +114,7 @@ while True: time.sleep(0.1)
         let line: Vec<&str> = ["seed", super::JOB].into_iter().chain(words).collect();
         world.dayfly(&line).await.expect(0, &[]);
         let job = world.job_bucket("test-bucket", "job").await;
-        let mut first = world.agent(&job.location, "first").arg("--drain-grace").arg("200").start();
+        let mut first = world.agent(&job.location, "first").arg("--drain-grace").arg("50").start();
         world.until("the program runs", async || started.exists()).await;
         first.signal(Signal::TERM);
         first.ended().await.expect(4, &["SIGTERM"]);
@@ -122,7 +122,7 @@ while True: time.sleep(0.1)
         for other in &mut others {
             other.ended().await.expect(0, &[]);
         }
-        assert_eq!(read(&fetch(world).await, "out/a"), "100000\n");
+        assert_eq!(read(&fetch(world).await, "out/a"), "60000\n");
         let results = job.results().await.expect("the results");
         println!("tenures: {:?}", results[0].tenures);
         assert_eq!(results[0].tenures.len(), 2, "{:?}", results[0].tenures);
