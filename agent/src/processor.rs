@@ -9,10 +9,12 @@ mod archive;
 mod aside;
 mod command;
 mod container;
+mod errand;
 mod integrity;
 mod program;
 mod put;
 mod python;
+mod scratch;
 mod sink;
 mod task_io;
 mod tool;
@@ -37,8 +39,9 @@ use python::Python;
 
 pub use container::{Logins, Means};
 pub use program::{Workshop, wall};
+pub use scratch::Scratch;
 pub use sink::{PART_BYTES, Staged, StagedBody};
-pub use task_io::{Around, Deadlines, EarlyInput, Note, OpenUpload, Place, Scratch, TaskIo, Waiting};
+pub use task_io::{Around, Deadlines, EarlyInput, Note, OpenUpload, Place, TaskIo, Waiting};
 pub use transform::{PartBudget, SizeHint};
 pub use xor::Xor;
 
@@ -81,11 +84,15 @@ impl From<StoreError> for Failure {
 
 /// A file of this machine's could not be made. Where its disk is full, that passes with the tasks that fill it.
 pub(crate) fn on_disk(what: &str, error: &std::io::Error) -> Failure {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    match error.kind() {
-        StorageFull | QuotaExceeded => Failure::Later(format!("the disk of its machine is full: {what}: {error}")),
-        _ => Failure::Refused(format!("{what}: {error}")),
+    match is_full(error) {
+        true => Failure::Later(format!("the disk of its machine is full: {what}: {error}")),
+        false => Failure::Refused(format!("{what}: {error}")),
     }
+}
+
+/// Whether it is for want of room.
+pub(crate) fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 /// The same of a file whose name is the task's: where the name is what is wrong, no other task has that trouble.

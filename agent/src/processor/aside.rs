@@ -15,7 +15,7 @@ use dayfly_shared::store::{Attributes, Condition, Store};
 use tokio::io::AsyncReadExt as _;
 
 use super::program::LogView;
-use super::put::{fetch_file, put_own};
+use super::put::{put_own, write_file};
 use super::sink::Sink;
 use super::{Failure, TaskIo};
 
@@ -35,7 +35,8 @@ impl TaskIo {
     }
 
     fn sink(&self, store: &Arc<dyn Store>, key: &str, attributes: &Attributes, expected: u64) -> Sink {
-        Sink::new(Arc::clone(store), key.to_owned(), attributes.clone(), self.around.part_bytes, expected)
+        let parts = (self.around.part_bytes, self.around.part_budget.clone());
+        Sink::new(Arc::clone(store), key.to_owned(), attributes.clone(), parts, expected)
     }
 
     /// Puts a file of the folder of outputs, called `path` there; its size and checksum.
@@ -61,7 +62,7 @@ impl TaskIo {
         while let Some(piece) = next_piece(&mut file).await.map_err(broken)? {
             sink.write(piece).await?;
         }
-        let staged = sink.finish().await?;
+        let (staged, _room) = sink.finish().await?;
         put_own(&self.output.store, &key, &staged, &attributes, &Condition::Create, &*self.around.clock).await?;
         Ok((staged.bytes, checksum(staged.crc32)))
     }
@@ -74,7 +75,9 @@ impl TaskIo {
         let manifest =
             Manifest { schema: SCHEMA, task: self.task.id, name: self.task.name.clone(), attempt: self.attempt, files };
         self.folder_bytes = Some(manifest.bytes());
-        self.write(to_json(&manifest).into()).await
+        let text = to_json(&manifest);
+        self.expected = text.len() as u64;
+        self.write(text.into()).await
     }
 
     /// Puts the attempt's log, so far or, with a remark, for good. One that cannot be put is said and done without.
@@ -89,7 +92,7 @@ impl TaskIo {
     async fn try_put_log(&self, key: &str, log: &LogView, remark: Option<&str>) -> Result<(), Failure> {
         let broken = |e: std::io::Error| Failure::Interrupted(format!("the log cannot be read: {e}"));
         let store = self.around.job.store();
-        let mut sink = self.sink(store, key, &Attributes::text(), 0);
+        let mut sink = self.sink(store, key, &Attributes::text(), log.kept());
         let head = format!("task {}  {}\nattempt {}\n\n", self.task.id, self.task.name, self.attempt);
         sink.write(head.into()).await?;
         for piece in log.pieces() {
@@ -100,7 +103,7 @@ impl TaskIo {
             None => "\n\n[dayfly: the program is at work]\n".to_owned(),
         };
         sink.write(end.into()).await?;
-        let staged = sink.finish().await?;
+        let (staged, _room) = sink.finish().await?;
         put_own(store, key, &staged, &Attributes::text(), &Condition::Overwrite, &*self.around.clock).await
     }
 
@@ -108,7 +111,8 @@ impl TaskIo {
         self.around.job.keys.checkpoint(self.task.id, self.around.slug.as_deref())
     }
 
-    /// Fetches the checkpoint that an attempt before this one left to the file `to`; whether there was one.
+    /// Fetches the checkpoint that an attempt before this one left to the file `to`; whether there was one that the disk can
+    /// hold.
     ///
     /// # Errors
     /// A store that does not answer or refuses, a disk that is full.
@@ -117,7 +121,22 @@ impl TaskIo {
         if self.attempt.epoch == 1 {
             return Ok(false);
         }
-        fetch_file(self.around.job.store(), &self.checkpoint_key(), to).await
+        let (store, key) = (self.around.job.store(), self.checkpoint_key());
+        let Some(object) = store.get(&key, None).await? else { return Ok(false) };
+        // The archive, and what is in it.
+        let bytes = object.meta.size.saturating_mul(2);
+        if let Some((free, all)) = self.disk().filter(|(free, _)| bytes > *free) {
+            let what = format!("the checkpoint {} takes {bytes} bytes to unpack", store.place(&key));
+            if bytes <= all {
+                return Err(Failure::Later(format!(
+                    "{what}, and {free} are free on the disk of its machine, of {all}"
+                )));
+            }
+            tracing::warn!(task = %self.task.id, "{what}, and the disk of this machine has {all}; the task begins anew");
+            return Ok(false);
+        }
+        write_file(object, to).await?;
+        Ok(true)
     }
 
     /// Puts the file `from` as the task's checkpoint.
@@ -133,7 +152,7 @@ impl TaskIo {
         while let Some(piece) = next_piece(&mut file).await.map_err(broken)? {
             sink.write(piece).await?;
         }
-        let staged = sink.finish().await?;
+        let (staged, _room) = sink.finish().await?;
         put_own(store, &key, &staged, &attributes, &Condition::Overwrite, &*self.around.clock).await
     }
 }

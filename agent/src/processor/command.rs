@@ -12,8 +12,9 @@ use dayfly_shared::bucket::JobBucket;
 use dayfly_shared::keys::input_file_name;
 use dayfly_shared::work::{InputKind, OutputKind, Placeholder, Template, Values};
 
+use super::errand::{self, Wanted};
 use super::program::{Launch, Places, Program, Room, SharedFiles, find_program, stage_output};
-use super::{Failure, Processor, TaskIo, on_disk_by_name};
+use super::{Failure, Processor, TaskIo, on_disk, on_disk_by_name};
 
 /// The shell of `--shell`: POSIX says that it is there.
 const SHELL: &str = "/bin/sh";
@@ -80,8 +81,23 @@ impl Processor for Command {
         let Some(ready) = self.ready.get() else {
             return Err(Failure::Refused("the command was not made ready".to_owned()));
         };
-        let settings = self.program.settings();
         let room = Room::make(task.scratch()?, self.program.workshop().user)?;
+        let done = self.work(ready, task, room.clone()).await;
+        room.leave(done).await
+    }
+
+    fn is_program(&self) -> bool {
+        true
+    }
+
+    fn overtime(&self) -> Duration {
+        self.program.overtime()
+    }
+}
+
+impl Command {
+    async fn work(&self, ready: &Ready, task: &mut TaskIo, room: Room) -> Result<(), Failure> {
+        let settings = self.program.settings();
         let folder = |path: PathBuf| path.display().to_string();
         let places = Places {
             input: folder(room.input_dir()),
@@ -99,7 +115,13 @@ impl Processor for Command {
         }
         self.program.restore_checkpoint(task, &room).await?;
         let copied = match settings.in_place {
-            true => copy(&ready.files, settings.files.iter().map(|file| file.name.as_str()), &room)?,
+            true => {
+                let (files, room) = (ready.files.clone(), room.clone());
+                let names = settings.files.iter().map(|file| file.name.clone()).collect();
+                errand::run(move |wanted| Ok(copy(wanted, &files, names, &room)))
+                    .await
+                    .map_err(|e| on_disk("the job's files cannot be copied", &e))??
+            }
             false => BTreeSet::new(),
         };
         let launch = Launch {
@@ -114,15 +136,7 @@ impl Processor for Command {
             secrets: self.program.secrets().await?,
         };
         let room = self.program.run(task, room, launch).await?;
-        stage_output(task, &room, settings, &copied).await
-    }
-
-    fn is_program(&self) -> bool {
-        true
-    }
-
-    fn overtime(&self) -> Duration {
-        self.program.overtime()
+        stage_output(task, &room, settings, copied).await
     }
 }
 
@@ -132,25 +146,20 @@ fn hand_over(room: &Room, path: &Path) -> Result<(), Failure> {
 }
 
 /// Copies shared files to where the program starts.
-fn copy<'a>(
-    files: &SharedFiles,
-    names: impl Iterator<Item = &'a str>,
-    room: &Room,
-) -> Result<BTreeSet<String>, Failure> {
-    let mut copied = BTreeSet::new();
-    for name in names {
+fn copy(wanted: &Wanted, files: &SharedFiles, names: Vec<String>, room: &Room) -> Result<BTreeSet<String>, Failure> {
+    for name in &names {
         let (from, to) = (files.path(name), room.output_dir().join(name));
-        let done = to.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
+        let folder = wanted.check().and_then(|()| to.parent().map_or(Ok(()), fs::create_dir_all));
+        let done = folder.and_then(|()| {
             fs::copy(&from, &to)?;
             // The program may change its own copy.
             let mode = fs::metadata(&from)?.permissions().mode() | 0o200;
             fs::set_permissions(&to, fs::Permissions::from_mode(mode))
         });
-        done.map_err(|e| Failure::Refused(format!("{} cannot be made: {e}", to.display())))?;
+        done.map_err(|e| on_disk(&format!("{} cannot be made", to.display()), &e))?;
         for path in to.ancestors().take_while(|path| *path != room.output_dir()) {
             hand_over(room, path)?;
         }
-        copied.insert(name.to_owned());
     }
-    Ok(copied)
+    Ok(names.into_iter().collect())
 }

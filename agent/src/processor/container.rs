@@ -13,7 +13,7 @@ mod order;
 mod registry;
 mod user;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -179,8 +179,25 @@ impl Processor for Container {
         let Some(ready) = self.ready.get() else {
             return Err(Failure::Refused("the image was not made ready".to_owned()));
         };
-        let settings = self.program.settings();
         let room = Room::make(task.scratch()?, ready.user.folders)?;
+        let done = self.work(ready, task, room.clone()).await;
+        room.leave(done).await
+    }
+
+    fn is_program(&self) -> bool {
+        true
+    }
+
+    fn overtime(&self) -> Duration {
+        /// For an engine to take a container down, on a machine under load.
+        const REMOVAL: Duration = Duration::from_secs(60);
+        self.program.overtime() + REMOVAL
+    }
+}
+
+impl Container {
+    async fn work(&self, ready: &Ready, task: &mut TaskIo, room: Room) -> Result<(), Failure> {
+        let settings = self.program.settings();
         let places = Places {
             input: INPUT.to_owned(),
             output: DATA.to_owned(),
@@ -221,7 +238,7 @@ impl Processor for Container {
         match self.program.run(task, room, launch).await {
             Ok(room) => {
                 links.remove(&room);
-                stage_output(task, &room, settings, &Default::default()).await
+                stage_output(task, &room, settings, BTreeSet::new()).await
             }
             Err(failure) => {
                 // Once more, where the supervisor was killed before it could; for one that is gone there is nothing to do.
@@ -231,15 +248,5 @@ impl Processor for Container {
                 Err(failure)
             }
         }
-    }
-
-    fn is_program(&self) -> bool {
-        true
-    }
-
-    fn overtime(&self) -> Duration {
-        /// For an engine to take a container down, on a machine under load.
-        const REMOVAL: Duration = Duration::from_secs(60);
-        self.program.overtime() + REMOVAL
     }
 }

@@ -30,7 +30,7 @@ use dayfly_shared::secret::Secrets;
 use dayfly_shared::work::{OutputKind, ProgramSettings};
 
 use super::container::Means;
-use super::{Failure, TaskIo};
+use super::{Failure, TaskIo, errand, on_disk};
 use crate::cgroup::Cgroups;
 use crate::instance::InstanceMetadata;
 use crate::supervisor::User;
@@ -70,7 +70,7 @@ pub async fn stage_output(
     task: &mut TaskIo,
     room: &Room,
     settings: &ProgramSettings,
-    copied: &BTreeSet<String>,
+    copied: BTreeSet<String>,
 ) -> Result<(), Failure> {
     match settings.output {
         OutputKind::Stdout => {
@@ -85,7 +85,9 @@ pub async fn stage_output(
             task.output_from_file(&output).await?;
         }
         OutputKind::Folder => {
-            let found = outputs::find(&room.output_dir(), copied)?;
+            let theirs = room.clone();
+            let found = errand::run(move |_| Ok(outputs::find(&theirs.output_dir(), &copied)));
+            let found = found.await.map_err(|e| on_disk("the outputs cannot be looked for", &e))??;
             outputs::expect(&found, &settings.expect)?;
             outputs::stage(task, found).await?;
         }

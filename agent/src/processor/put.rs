@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dayfly_shared::clock::Clock;
-use dayfly_shared::store::{Attributes, Condition, Outcome, Rejection, Store};
+use dayfly_shared::store::{Attributes, Condition, Object, Outcome, Rejection, Store};
 use futures::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;
 
 use super::aside::next_piece;
 use super::sink::Sink;
-use super::{Failure, PART_BYTES, Staged, StagedBody};
+use super::{Failure, PART_BYTES, PartBudget, Staged, StagedBody, on_disk};
 
 /// A store that does not answer is tried so often, over some two minutes; then the attempt is given back.
 const TRIES: u32 = 8;
@@ -63,14 +63,23 @@ pub async fn put_own(
 /// # Errors
 /// A store that does not answer or refuses, a disk that is full.
 pub async fn fetch_file(store: &Arc<dyn Store>, key: &str, to: &Path) -> Result<bool, Failure> {
-    let full = |e: std::io::Error| Failure::Refused(format!("{} cannot be written: {e}", to.display()));
-    let Some(mut object) = store.get(key, None).await? else { return Ok(false) };
-    let mut file = tokio::fs::File::create(to).await.map_err(full)?;
-    while let Some(piece) = object.body.next().await {
-        file.write_all(&piece?).await.map_err(full)?;
+    match store.get(key, None).await? {
+        Some(object) => write_file(object, to).await.map(|()| true),
+        None => Ok(false),
     }
-    file.flush().await.map_err(full)?;
-    Ok(true)
+}
+
+/// Writes an object to a file as it arrives.
+///
+/// # Errors
+/// A store that does not answer, a disk that is full.
+pub async fn write_file(mut object: Object, to: &Path) -> Result<(), Failure> {
+    let broken = |e: std::io::Error| on_disk(&format!("{} cannot be written", to.display()), &e);
+    let mut file = tokio::fs::File::create(to).await.map_err(broken)?;
+    while let Some(piece) = object.body.next().await {
+        file.write_all(&piece?).await.map_err(broken)?;
+    }
+    file.flush().await.map_err(broken)
 }
 
 /// Puts a file under a key that may stand already, from whoever was quicker: one try, as nothing hangs on it.
@@ -94,11 +103,12 @@ pub async fn put_file_new(
     let broken = |e: std::io::Error| Failure::Interrupted(format!("{} cannot be read: {e}", from.display()));
     let mut file = tokio::fs::File::open(from).await.map_err(broken)?;
     let size = file.metadata().await.map_err(broken)?.len();
-    let mut sink = Sink::new(Arc::clone(store), key.to_owned(), attributes.clone(), PART_BYTES, size);
+    let parts = (PART_BYTES, PartBudget::default());
+    let mut sink = Sink::new(Arc::clone(store), key.to_owned(), attributes.clone(), parts, size);
     while let Some(piece) = next_piece(&mut file).await.map_err(broken)? {
         sink.write(piece).await?;
     }
-    let staged = sink.finish().await?;
+    let (staged, _room) = sink.finish().await?;
     let outcome = match &staged.body {
         StagedBody::Whole(body) => store.put(key, body.clone(), attributes, &Condition::Create).await?,
         StagedBody::Parts(upload, parts) => {

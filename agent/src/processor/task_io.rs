@@ -18,28 +18,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::aside::next_piece;
 use super::sink::Sink;
-use super::{Failure, PartBudget, SizeHint, Staged, on_disk, on_disk_by_name};
-
-/// A folder of the task's own, removed when dropped.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    /// What their names begin with.
-    pub const PREFIX: &str = "scratch-";
-
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(folder = %self.0.display(), %error, "a scratch folder could not be removed");
-        }
-    }
-}
+use super::{Failure, PartBudget, Scratch, SizeHint, Staged, on_disk, on_disk_by_name};
 
 /// What an attempt leaves for its agent to tell of, once there is something.
 pub type Note<T> = Arc<Mutex<Option<T>>>;
@@ -61,7 +40,7 @@ pub struct TaskIo {
     pub(super) attributes: Attributes,
     sink: Option<Sink>,
     pub(super) staged: Option<Staged>,
-    expected: u64,
+    pub(super) expected: u64,
     early: Mutex<Option<EarlyInput>>,
     pub(super) folder_bytes: Option<u64>,
     pub(super) around: Around,
@@ -219,6 +198,11 @@ impl TaskIo {
             StoreErrorKind::Denied if self.around.others_were_read => {
                 Failure::Processor { error: error.to_string(), permanent: true }
             }
+            // Such as one under a key that the request has to bring along, or whose key was switched off. The store itself
+            // was found to do what is asked of it before.
+            StoreErrorKind::Unsupported => {
+                Failure::Processor { error: error.to_string(), permanent: self.around.others_were_read }
+            }
             _ => error.into(),
         }
     }
@@ -230,7 +214,8 @@ impl TaskIo {
     pub async fn write(&mut self, piece: Bytes) -> Result<(), Failure> {
         let sink = self.sink.get_or_insert_with(|| {
             let (store, key) = (Arc::clone(&self.output.store), self.output.key.clone());
-            Sink::new(store, key, self.attributes.clone(), self.around.part_bytes, self.expected)
+            let parts = (self.around.part_bytes, self.around.part_budget.clone());
+            Sink::new(store, key, self.attributes.clone(), parts, self.expected)
         });
         let written = {
             let _waiting = self.around.waiting.begin(&*self.around.clock);
@@ -251,9 +236,8 @@ impl TaskIo {
     /// When it cannot be made: no task would fare better on this machine.
     pub fn scratch(&self) -> Result<Scratch, Failure> {
         let path = self.around.work_dir.join(format!("{}{}-{}", Scratch::PREFIX, self.task.id, self.attempt));
-        std::fs::create_dir_all(&path)
-            .map_err(|e| on_disk(&format!("the scratch folder {} cannot be made", path.display()), &e))?;
-        Ok(Scratch(path))
+        let what = format!("the scratch folder {} cannot be made", path.display());
+        Scratch::make(path).map_err(|e| on_disk(&what, &e))
     }
 
     /// Writes the input to a file.
@@ -263,7 +247,7 @@ impl TaskIo {
     pub async fn input_to_file(&mut self, path: &Path) -> Result<u64, Failure> {
         let broken = |e: std::io::Error| on_disk_by_name(&format!("{} cannot be written", path.display()), &e);
         let mut input = self.open_input().await?;
-        self.room_for(input.meta.size)?;
+        self.room_for_input(input.meta.size)?;
         let mut file = tokio::fs::File::create(path).await.map_err(broken)?;
         let mut bytes = 0;
         while let Some(piece) = input.body.next().await {
@@ -275,10 +259,15 @@ impl TaskIo {
         Ok(bytes)
     }
 
+    /// What is free on the disk, and all of it.
+    pub(super) fn disk(&self) -> Option<(u64, u64)> {
+        let disk = rustix::fs::statvfs(&self.around.work_dir).ok()?;
+        Some((disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize))
+    }
+
     /// Whether the disk takes so many bytes.
-    fn room_for(&self, bytes: u64) -> Result<(), Failure> {
-        let Ok(disk) = rustix::fs::statvfs(&self.around.work_dir) else { return Ok(()) };
-        let (free, all) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
+    fn room_for_input(&self, bytes: u64) -> Result<(), Failure> {
+        let Some((free, all)) = self.disk() else { return Ok(()) };
         let place = self.input.store.place(&self.input.key);
         if bytes > all {
             let error = format!(
@@ -325,7 +314,10 @@ impl TaskIo {
         self.write(Bytes::new()).await?;
         let _waiting = self.around.waiting.begin(&*self.around.clock);
         match self.sink.take() {
-            Some(sink) => Ok(Staged { folder_bytes: self.folder_bytes, ..sink.finish().await? }),
+            Some(sink) => {
+                let (staged, _room) = sink.finish().await?;
+                Ok(Staged { folder_bytes: self.folder_bytes, ..staged })
+            }
             None => Err(Failure::Interrupted("there is no output".to_owned())),
         }
     }

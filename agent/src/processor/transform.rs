@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dayfly_shared::store::{ETag, Object, ObjectMeta, Part, StoreError, Upload};
 use futures::{StreamExt as _, TryStreamExt as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::integrity::{Promise, Sum};
 use super::sink::{PART_BYTES, PARTS_MAX};
@@ -27,13 +27,26 @@ const PART_TRIES: u32 = 4;
 /// Before the second try; doubles from try to try.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
+/// The same in KiB.
+const ROOM_KIB: usize = ROOM * (PART_BYTES >> 10);
+
 /// Room for parts in memory, shared by an agent's tasks.
 #[derive(Clone)]
 pub struct PartBudget(Arc<Semaphore>);
 
 impl Default for PartBudget {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(ROOM)))
+        Self(Arc::new(Semaphore::new(ROOM_KIB)))
+    }
+}
+
+impl PartBudget {
+    /// Waits for room for so many bytes; what is larger than all there is takes it all. Who waits may hold none, unless what
+    /// is held is given back without more of it.
+    pub(super) async fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Failure> {
+        let kib = bytes.div_ceil(1 << 10).clamp(1, ROOM_KIB as u64);
+        let room = Arc::clone(&self.0).acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX)).await;
+        room.map_err(|_| Failure::Interrupted("the agent ends".to_owned()))
     }
 }
 
@@ -163,9 +176,7 @@ impl TaskIo {
         change: &impl Change,
     ) -> Result<Passed, Failure> {
         // A part of a very large object takes the room of several.
-        let room = large.part_bytes.div_ceil(PART_BYTES as u64).clamp(1, ROOM as u64);
-        let room = self.around.part_budget.0.acquire_many(u32::try_from(room).unwrap_or(1)).await;
-        let _room = room.map_err(|_| Failure::Interrupted("the agent ends".to_owned()))?;
+        let _room = self.around.part_budget.room(large.part_bytes).await?;
         let range = index * large.part_bytes..((index + 1) * large.part_bytes).min(large.meta.size);
         let mut wait = FIRST_WAIT;
         let mut tries = 1;

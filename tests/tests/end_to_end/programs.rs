@@ -1,5 +1,6 @@
 //! Jobs whose tasks are programs: what they get, what they leave, how they end.
 
+mod checkpoints;
 mod endings;
 mod hard;
 mod limits;

@@ -103,6 +103,20 @@ assert_eq!(left, [], "nothing was written there");
         job.finish(&[]).await;
     }
 
+    /// One input is encrypted with a key that a request would have to bring along, or one that was switched off: its task
+    /// is given up, also where it is an agent's first, and the rest is done.
+    async fn an_input_that_the_store_does_not_give(world: &World) {
+        let mut job = Layout::new(3).lay_out(world).await;
+        let proxy = world.proxy(1).await;
+        let get = Rule::on(hyper::Method::GET).key_has("/in1.dat");
+        proxy.add(get.then(Fault::Answer(400, "KMS.DisabledException".to_owned())));
+        job.agent("one").through(&proxy).start().ended().await.expect(0, &["KMS.DisabledException", "given up"]);
+        let letters = job.bucket.dead_letters().await.expect("the dead letters");
+        let [letter] = &letters[..] else { panic!("{letters:?}") };
+        assert!(letter.error.contains("KMS.DisabledException") && letter.error.contains("/job/in1.dat"), "{letter:?}");
+        job.finish(&["in1.dat"]).await;
+    }
+
     async fn settings_of_a_newer_dayfly(world: &World) {
         let job = Layout::new(2).unwatched().lay_out(world).await;
         job.put("job.json", br#"{"schema": 99, "colour": "red"}"#).await;

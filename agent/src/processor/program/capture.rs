@@ -86,6 +86,13 @@ impl Capture {
 }
 
 impl LogView {
+    /// About how many bytes are kept: remarks and the log's frame come on top.
+    pub fn kept(&self) -> u64 {
+        /// For those.
+        const FRAME: u64 = 4 << 10;
+        self.written.min(2 * self.half) + FRAME
+    }
+
     /// What is kept, piece by piece, with a remark where something was left out.
     pub fn pieces(&self) -> impl Iterator<Item = std::io::Result<Bytes>> + '_ {
         let half = self.half;

@@ -4,13 +4,16 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::processor::{Failure, Scratch, on_disk};
 use crate::supervisor::User;
 
-/// The folders of one task's program, and beside them what is the agent's alone. Removed when dropped.
+/// The folders of one task's program, and beside them what is the agent's alone. Removed when the last who is at work in them
+/// drops them.
+#[derive(Clone)]
 pub struct Room {
-    scratch: Scratch,
+    scratch: Arc<Scratch>,
     user: Option<User>,
 }
 
@@ -20,7 +23,7 @@ impl Room {
     /// # Errors
     /// When they cannot be made: no task would fare better on this machine.
     pub fn make(scratch: Scratch, user: Option<User>) -> Result<Self, Failure> {
-        let room = Self { scratch, user };
+        let room = Self { scratch: Arc::new(scratch), user };
         let made = room.make_folders();
         made.map_err(|e| on_disk(&format!("{} cannot be made ready", room.scratch.path().display()), &e))?;
         Ok(room)
@@ -32,11 +35,36 @@ impl Room {
         for folder in
             [self.input_dir(), self.output_dir(), self.work_dir(), self.temporary_dir(), self.checkpoint_dir()]
         {
-            fs::create_dir(&folder)?;
-            fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
-            self.hand_over(&folder)?;
+            self.make_folder(&folder)?;
         }
         Ok(())
+    }
+
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir(folder)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+        self.hand_over(folder)
+    }
+
+    /// Removes them, and comes back with what came of the task when they are gone. What is still at work in them takes them
+    /// along later; and a chunk that is to be given back in time does not wait.
+    pub async fn leave(self, done: Result<(), Failure>) -> Result<(), Failure> {
+        if let (Some(scratch), true) = (Arc::into_inner(self.scratch), done != Err(Failure::Stopped)) {
+            scratch.remove().await;
+        }
+        done
+    }
+
+    /// Makes the checkpoint folder anew, empty.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn empty_checkpoint(&self) -> io::Result<()> {
+        // What is in it may not let itself be removed before the rest goes.
+        let spoilt = self.at("spoilt");
+        fs::rename(self.checkpoint_dir(), &spoilt)?;
+        let _ = fs::remove_dir_all(&spoilt);
+        self.make_folder(&self.checkpoint_dir())
     }
 
     /// Gives a file or folder to who runs the program.

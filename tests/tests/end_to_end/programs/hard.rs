@@ -11,13 +11,14 @@ use dayfly_tests::{World, on_endpoint};
 
 use super::{dead_letter_with_log, fetch, file, inputs, lines, read, seed, work};
 
-/// A small disk of its own where the agent called `one`, the second program that a test starts, works.
-struct SmallDisk(PathBuf);
+/// A small disk of its own where one agent works.
+pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// None, and it is said, where nothing can be mounted.
-    fn mount(world: &World, mib: u64) -> Option<Self> {
-        let folder = world.folder().join("programs/1-one");
+    /// Where `agent` works: its number among the programs that the test starts, from 0, and its name. None, and it is said,
+    /// where nothing can be mounted.
+    pub fn mount(world: &World, agent: &str, mib: u64) -> Option<Self> {
+        let folder = world.folder().join("programs").join(agent);
         std::fs::create_dir_all(&folder).expect("a folder");
         let size = format!("size={mib}m");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "dayfly-test"]).arg(&folder).output();
@@ -49,7 +50,7 @@ async fn log(job: &JobBucket) -> (u64, String) {
 on_endpoint! {
     /// Who fills the disk is stopped before it is full; a neighbour on the same disk does not notice.
     async fn who_fills_the_disk_is_stopped_and_neighbours_go_on(world: &World) {
-        let Some(_disk) = SmallDisk::mount(world, 256) else { return };
+        let Some(_disk) = SmallDisk::mount(world, "1-one", 256) else { return };
         let list = file(world, "list.txt", "filler\nneighbour\n");
         let stopped = world.folder().join("stopped");
         let command = format!(
@@ -70,7 +71,7 @@ on_endpoint! {
     /// It is full before anybody looks, with the program's log on the same disk: the outcome is as clear, and the next
     /// task finds the disk empty.
     async fn a_disk_that_is_full_at_once_is_named(world: &World) {
-        let Some(_disk) = SmallDisk::mount(world, 48) else { return };
+        let Some(_disk) = SmallDisk::mount(world, "1-one", 48) else { return };
         let list = file(world, "list.txt", "filler\nnext\n");
         let command = "[ {name} = next ] || { echo begun >&2; cat /dev/zero > {scratch}/fill; \
                        head -c 900000 /dev/zero | tr '\\0' x >&2; exit 3; }; echo fine";
@@ -84,7 +85,7 @@ on_endpoint! {
 
     /// It is said before anything starts, and no other try is made on such a machine.
     async fn an_input_larger_than_the_disk_is_refused_before_it_starts(world: &World) {
-        let Some(_disk) = SmallDisk::mount(world, 8) else { return };
+        let Some(_disk) = SmallDisk::mount(world, "1-one", 8) else { return };
         let folder = inputs(world, &[("small", "1")]);
         std::fs::write(Path::new(&folder).join("large"), vec![0; 9_000_000]).expect("an input");
         let started = world.folder().join("started-large");

@@ -3,7 +3,8 @@
 use dayfly_shared::keys::View;
 use dayfly_shared::manifest::Manifest;
 use dayfly_shared::store::StoreExt;
-use dayfly_tests::{World, everywhere, on_endpoint};
+use dayfly_tests::{Rule, World, everywhere, on_endpoint};
+use hyper::Method;
 
 use super::{JOB, dead_letter_with_log, fetch, file, inputs, lines, read, seed, work};
 
@@ -130,6 +131,25 @@ on_endpoint! {
         work(world, &job, "one").await.expect(0, &[]);
         let (letter, _) = dead_letter_with_log(&job).await;
         assert!(letter.error.contains("is a link"), "{}", letter.error);
+    }
+
+    /// Many large files at once take no more memory than a few of their parts.
+    async fn a_folder_of_large_files_goes_up_in_little_memory(world: &World) {
+        let folder = inputs(world, &[("a", "1")]);
+        let command = "for n in 1 2 3 4 5 6 7 8; do head -c 60000000 /dev/zero > {output_dir}/$n; done";
+        let job = seed(world, &["--inputs", &folder, "--shell", command]).await;
+        let proxy = world.proxy(1).await;
+        let gate = proxy.hold(Rule::on(Method::PUT).key_has("/results/"));
+        let mut agent = world.agent(&job.location, "one").through(&proxy).start();
+        world.held(&mut agent, &gate).await;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", agent.pid())).expect("the agent's status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        let peak = peak.expect("the most memory that it had") >> 10;
+        println!("the agent had {peak} MiB at most");
+        // 64 MiB for parts, and as much again for the buffers of files and connections.
+        assert!(peak < 200, "{peak} MiB");
+        gate.open();
+        agent.ended().await.expect(0, &[]);
     }
 
     /// What is wrong with a command shows where it was typed, and nothing is written.
