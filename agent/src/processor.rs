@@ -62,6 +62,10 @@ pub enum Failure {
     /// The program asks for another try later: costs no attempt, but not without end.
     #[error("{0}")]
     Later(String),
+    /// The disk has no room for it now: as [`Failure::Later`], but while other tasks run that may give some back it is not
+    /// counted.
+    #[error("{0}")]
+    NoRoom(String),
     /// It was stopped because the agent drains: the chunk is given back.
     #[error("it was stopped")]
     Stopped,
@@ -85,7 +89,7 @@ impl From<StoreError> for Failure {
 /// A file of this machine's could not be made. Where its disk is full, that passes with the tasks that fill it.
 pub(crate) fn on_disk(what: &str, error: &std::io::Error) -> Failure {
     match is_full(error) {
-        true => Failure::Later(format!("the disk of its machine is full: {what}: {error}")),
+        true => Failure::NoRoom(format!("the disk of its machine is full: {what}: {error}")),
         false => Failure::Refused(format!("{what}: {error}")),
     }
 }

@@ -128,7 +128,7 @@ impl TaskIo {
         if let Some((free, all)) = self.disk().filter(|(free, _)| bytes > *free) {
             let what = format!("the checkpoint {} takes {bytes} bytes to unpack", store.place(&key));
             if bytes <= all {
-                return Err(Failure::Later(format!(
+                return Err(Failure::NoRoom(format!(
                     "{what}, and {free} are free on the disk of its machine, of {all}"
                 )));
             }

@@ -277,7 +277,7 @@ impl TaskIo {
             return Err(Failure::Processor { error, permanent: true });
         }
         if bytes > free {
-            return Err(Failure::Later(format!(
+            return Err(Failure::NoRoom(format!(
                 "the input {place} has {bytes} bytes, and {free} are free on the disk of its machine, of {all}"
             )));
         }

@@ -86,12 +86,18 @@ impl Running<'_> {
                     if failure == Failure::Stopped {
                         return (RunEnd::Stopped, None);
                     }
+                    let has_neighbours = agent.tally().running.len() > 1;
+                    let is_put_off = match &failure {
+                        Failure::NoRoom(_) => has_neighbours || agent.may_be_put_off(task.id),
+                        Failure::Later(_) => agent.may_be_put_off(task.id),
+                        _ => false,
+                    };
                     let failure = match failure {
-                        Failure::Later(why) if agent.may_be_put_off(task.id) => {
+                        Failure::Later(why) | Failure::NoRoom(why) if is_put_off => {
                             tracing::info!(task = %task.id, name = task.name, %attempt, why, "put off");
                             return (RunEnd::Interrupted { why }, None);
                         }
-                        Failure::Later(why) => {
+                        Failure::Later(why) | Failure::NoRoom(why) => {
                             let error = format!("{why}; it was put off {PUT_OFF_MOST} times");
                             Failure::Processor { error, permanent: false }
                         }
