@@ -83,7 +83,7 @@ impl Processor for Command {
         };
         let room = Room::make(task.scratch()?, self.program.workshop().user)?;
         let done = self.work(ready, task, room.clone()).await;
-        room.leave(done).await
+        room.leave(done, &*self.program.workshop().clock).await
     }
 
     fn is_program(&self) -> bool {

@@ -181,7 +181,7 @@ impl Processor for Container {
         };
         let room = Room::make(task.scratch()?, ready.user.folders)?;
         let done = self.work(ready, task, room.clone()).await;
-        room.leave(done).await
+        room.leave(done, &*self.program.workshop().clock).await
     }
 
     fn is_program(&self) -> bool {

@@ -5,9 +5,16 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use dayfly_shared::clock::Clock;
 
 use crate::processor::{Failure, Scratch, on_disk};
 use crate::supervisor::User;
+
+/// So long the next task waits for the disk to be empty: a gigabyte is gone in a blink, tens of thousands of files on a disk
+/// that discards each at once are not.
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The folders of one task's program, and beside them what is the agent's alone. Removed when the last who is at work in them
 /// drops them.
@@ -46,11 +53,14 @@ impl Room {
         self.hand_over(folder)
     }
 
-    /// Removes them, and comes back with what came of the task when they are gone. What is still at work in them takes them
-    /// along later; and a chunk that is to be given back in time does not wait.
-    pub async fn leave(self, done: Result<(), Failure>) -> Result<(), Failure> {
+    /// Removes them, and comes back with what came of the task when they are gone, or before where that takes long. What is
+    /// still at work in them takes them along later; and a chunk that is to be given back in time does not wait.
+    pub async fn leave(self, done: Result<(), Failure>, clock: &dyn Clock) -> Result<(), Failure> {
         if let (Some(scratch), true) = (Arc::into_inner(self.scratch), done != Err(Failure::Stopped)) {
-            scratch.remove().await;
+            tokio::select! {
+                () = scratch.remove() => {}
+                () = clock.sleep(REMOVAL_PATIENCE) => {}
+            }
         }
         done
     }

@@ -92,7 +92,7 @@ while :; do sleep 0.1; done
     }
 
     /// Longer than the lease lasts it is unpacked, with others waiting for the chunk: nobody takes it.
-    #[ignore = "a minute: 60,000 files, several times"]
+    #[ignore = "60,000 files, several times: minutes, where the disk discards each file at once"]
     async fn a_lease_is_renewed_while_a_checkpoint_is_unpacked(world: &World) {
         let folder = inputs(world, &[("a", "1")]);
         let started = world.folder().join("started");
