@@ -41,10 +41,15 @@ impl Clock for Waited {
 enum Lost {
     Request,
     Answer,
+    /// It comes in the end.
+    Time,
 }
 
+/// Longer than a telling may take after its announcement, and shorter than what makes that one old.
+const SLOW: Duration = Duration::from_secs(85);
+
 /// A store that loses what its list says, put by put.
-struct Losing(Arc<MemoryStore>, Mutex<Vec<Option<Lost>>>);
+struct Losing(Arc<MemoryStore>, Mutex<Vec<Option<Lost>>>, Arc<Waited>);
 
 #[async_trait]
 impl Store for Losing {
@@ -53,6 +58,11 @@ impl Store for Losing {
         let unknown = Outcome::Unknown("no answer".to_owned());
         match lost {
             Some(Lost::Request) => Ok(unknown),
+            Some(Lost::Time) => {
+                let outcome = self.0.put(key, body, with, condition).await;
+                self.2.sleep(SLOW).await;
+                outcome
+            }
             lost => {
                 let outcome = self.0.put(key, body, with, condition).await?;
                 Ok(if lost.is_some() { unknown } else { outcome })
@@ -143,7 +153,10 @@ impl Rig {
     /// The job, over a store that loses these puts.
     fn job(&self, mut losses: Vec<Option<Lost>>) -> JobBucket {
         losses.reverse();
-        JobBucket::new("s3://bucket/job".parse().unwrap(), Arc::new(Losing(self.store.clone(), Mutex::new(losses))))
+        JobBucket::new(
+            "s3://bucket/job".parse().unwrap(),
+            Arc::new(Losing(self.store.clone(), Mutex::new(losses), self.clock.clone())),
+        )
     }
 
     async fn tell(&self, job: &JobBucket, herald: &Arc<Counting>, seed: u64, after: Duration) -> Telling {
@@ -264,4 +277,16 @@ async fn the_next_who_looks_on_tells_only_who_is_left() {
         assert_eq!(*picky.told.lock().unwrap(), [both[good], both[bad]]);
         assert_eq!(rig.state().await, Some(NoticeState::Sent));
     }
+}
+
+/// By the time it is done the next would take it for dead, and tell as well.
+#[tokio::test]
+async fn who_could_announce_itself_only_slowly_leaves_it_to_the_next() {
+    let (rig, herald) = (Rig::new().await, Arc::new(Counting::default()));
+    let job = rig.job(vec![Some(Lost::Time)]);
+    assert_eq!(rig.tell(&job, &herald, 1, Duration::ZERO).await, Telling::UnderWay);
+    assert_eq!((herald.told.load(SeqCst), rig.state().await), (0, Some(NoticeState::Sending)));
+    rig.clock.sleep(Duration::from_secs(40)).await;
+    assert!(matches!(rig.tell(&job, &herald, 2, Duration::ZERO).await, Telling::Now(_)));
+    assert_eq!((herald.told.load(SeqCst), rig.state().await), (1, Some(NoticeState::Sent)));
 }

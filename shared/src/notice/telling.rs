@@ -28,8 +28,8 @@ const PUTS: u32 = 6;
 const LAST_TRY: Duration = Duration::from_secs(50);
 /// An announcement this old is a dead teller's: the rest is for the store, which has to take the record.
 const STALE: Duration = Duration::from_secs(120);
-/// Who has its announcement answered later than this does not tell: it would be taken for dead on the way.
-const LATE: Duration = Duration::from_secs(20);
+/// Who has its announcement answered later than this does not tell: even one try could outlast it.
+const LATE: Duration = Duration::from_secs(80);
 
 /// Nobody was told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

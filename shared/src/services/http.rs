@@ -136,3 +136,34 @@ async fn read(answer: HttpResponse, most: usize) -> Result<Option<Vec<u8>>, Stri
     }
     Ok(Some(read))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[tokio::test]
+    async fn an_answer_is_read_within_bounds() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                std::thread::spawn(move || {
+                    // Nobody answers what was not asked.
+                    let _ = stream.read(&mut [0; 1024]);
+                    let mut went = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+                    while went.is_ok() {
+                        went = stream.write_all(&[b'x'; 65536]);
+                    }
+                });
+            }
+        });
+        let http = Http::new(Arc::new(SystemClock));
+        let why = http.post(&url, [], String::new()).await.unwrap_err();
+        assert!(why.contains("more than 1048576 bytes"), "{why}");
+        assert_eq!(http.tell(&url, [], String::new()).await, Ok(200));
+    }
+}

@@ -1,6 +1,6 @@
 //! Telling that a job is over: once, by whoever is there.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -284,6 +284,8 @@ on_endpoint! {
             for mut stream in listener.incoming().flatten() {
                 all.fetch_add(1, Ordering::SeqCst);
                 std::thread::spawn(move || {
+                    // Nobody answers what was not asked.
+                    let _ = stream.read(&mut [0; 1024]);
                     let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n";
                     let mut went = stream.write_all(head);
                     while went.is_ok() {
