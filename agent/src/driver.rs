@@ -77,9 +77,9 @@ pub trait Gauge: Send + Sync {
 /// The agent's own log, to be uploaded.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Its size in bytes.
+    /// How many bytes were written to it.
     async fn size(&self) -> u64;
-    /// All of it.
+    /// What is kept of it.
     async fn content(&self) -> std::io::Result<Vec<u8>>;
 }
 
