@@ -42,3 +42,26 @@ impl Links {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::processor::Scratch;
+
+    /// The name of an input may be that of a folder of shared files: that is no reason to stop.
+    #[tokio::test]
+    async fn an_input_goes_before_a_folder_of_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let room = Room::make(Scratch::make(dir.path().join("scratch-1")).unwrap(), None).unwrap();
+        let mut links = Links::default();
+        for (name, inside) in
+            [("x", "/dayfly/in/x"), ("x/y", "/dayfly/files/x/y"), ("x", "/dayfly/files/x"), ("a/b", "/c")]
+        {
+            links.make(&room, name, inside).unwrap();
+        }
+        let read = |name: &str| fs::read_link(room.output_dir().join(name)).unwrap();
+        assert_eq!((read("x"), read("a/b")), ("/dayfly/in/x".into(), "/c".into()));
+        links.remove(&room);
+        assert_eq!(fs::read_dir(room.output_dir()).unwrap().count(), 0);
+    }
+}
