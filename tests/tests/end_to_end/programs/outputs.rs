@@ -146,8 +146,8 @@ on_endpoint! {
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         let peak = peak.expect("the most memory that it had") >> 10;
         println!("the agent had {peak} MiB at most");
-        // 64 MiB for parts, and as much again for the buffers of files and connections.
-        assert!(peak < 200, "{peak} MiB");
+        // 64 MiB for parts, and as much again for the buffers of files and connections; with room for chance.
+        assert!(peak < 260, "{peak} MiB");
         gate.open();
         agent.ended().await.expect(0, &[]);
     }
