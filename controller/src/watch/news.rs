@@ -90,12 +90,13 @@ pub fn between(before: Option<&Snapshot>, now: &Snapshot) -> Vec<Event> {
         before.iter().flat_map(|snapshot| &snapshot.agents).map(|agent| (&agent.agent, agent.doing())).collect();
     for agent in &now.agents {
         let was = agents.get(&agent.agent).copied();
-        if was.is_none() && agent.live {
+        // What had ended before anybody watched is no news; who came and went between two looks is.
+        if was.is_none() && (agent.live || before.is_some()) {
             events.push(Event::AgentCame(Box::new(agent.clone())));
         }
         let how = agent.doing();
-        // What had ended before anybody watched is no news.
-        if matches!(how, "ended" | "silent" | "draining") && was.is_some_and(|was| was != how) {
+        let has_changed = before.is_some() && was != Some(how);
+        if matches!(how, "ended" | "silent" | "draining") && has_changed {
             events.push(Event::AgentLeft { agent: agent.agent.clone(), how, why: agent.why.clone() });
         }
     }

@@ -4,6 +4,7 @@ use dayfly_tests::programs::{JOB, file, inputs, seed};
 use dayfly_tests::terminal::Terminal;
 use dayfly_tests::{Layout, Rule, World, everywhere, on_endpoint};
 use hyper::Method;
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// Types a watch and what shows, afterwards, how it left the terminal.
@@ -205,6 +206,17 @@ everywhere! {
         gate.open();
         agent.ended().await.expect(4, &[]);
         plain.ended().await.expect(4, &["agent one-", "drained: no agent is left", "dayfly resume", "1 of 6 done"]);
+    }
+
+    /// Who comes and goes between two looks is told of as well.
+    async fn who_came_and_went_between_two_looks_is_told(world: &World) {
+        let job = Layout::new(2).unwatched().lay_out(world).await;
+        let mut lines = world.start_dayfly(&["watch", &job.url()]);
+        world.until("it watches", async || lines.said().contains("0 of 2 done")).await;
+        lines.signal(Signal::STOP);
+        job.agent("one").start().ended().await.expect(0, &[]);
+        lines.signal(Signal::CONT);
+        lines.ended().await.expect(0, &["agent one-", " came, ", "is ended: the job is over"]);
     }
 
     /// As events: who came, what was given up, how it stands; each line JSON.
