@@ -131,6 +131,13 @@ def scenes(recipe, world, start, stack):
     asked = recipe.credentials.asked
     until("credentials are renewed", lambda: all(asked.count(source) > AGENTS for source in recipe.sources()))
     killed, stopped = 1, 2
+
+    # What it runs stands in a lease from the next heartbeat on; before that a takeover knows of no attempt.
+    def announced():
+        leases = [json.loads(path.read_text()) for path in world.job.joinpath("semaphores").iterdir()]
+        return any(lease["agent"].startswith(names[killed]) and lease.get("running") for lease in leases)
+
+    until("a lease says what the one runs that is killed", announced)
     recipe.kill(agents[killed])
     recipe.stop(agents[stopped])
     # One whose tasks are stopped at once is gone soon.
